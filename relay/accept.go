@@ -1,0 +1,226 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"sluice/relay/consent"
+	"sluice/relay/contract"
+	"sluice/relay/engine"
+	"sluice/relay/registry"
+)
+
+// Event is one event to accept. Its slices are borrowed until Accept returns.
+type Event struct {
+	// Ref is what the producer's Strm-Schema-Ref header named: a full ref or a short id. Nil leaves it to the
+	// event's own strmMeta.eventContractRef, and then to the stream's default contract.
+	Ref       []byte
+	RequestID [16]byte
+	Body      []byte // JSON
+}
+
+const (
+	// futureTolerance and maximumAge are the seed's rules for device clocks: an event from further ahead
+	// happened now, one from longer ago is not taken.
+	futureTolerance = 5 * time.Minute
+	maximumAge      = 90 * 24 * time.Hour
+)
+
+// intake is what one request needs on its way into the log. Pooled, so that a checked, encrypted and stored
+// event costs no allocation of its own.
+type intake struct {
+	checked contract.Checked
+	record  engine.Record
+	payload []byte
+	batch   engine.Batch
+}
+
+var intakes = sync.Pool{New: func() any { return new(intake) }}
+
+// An intake that once held a huge body is not kept: the pool would pin the memory for good.
+const intakeKeep = 1 << 20
+
+func (w *intake) release() {
+	if cap(w.payload)+w.checked.Held()+w.batch.Bytes() > intakeKeep {
+		return
+	}
+	w.batch.Reset()
+	w.batch.Atomic = false
+	intakes.Put(w)
+}
+
+// Accept checks an event against its contract, encrypts its personal fields and stores it. Nil means that it is
+// durable. Errors: *contract.Violation, whose text is the answer for the producer and says that nothing was
+// stored; what engine.Append returns; an error of the key store, with nothing stored.
+func (r *Relay) Accept(ctx context.Context, st *registry.Stream, ev Event) error {
+	w := intakes.Get().(*intake)
+	defer w.release()
+	c, err := r.contractOf(ctx, st, ev.Ref, ev.Body)
+	if err != nil {
+		return err
+	}
+	if err := r.prepare(ctx, w, st, c, ev.RequestID, ev.Body, r.now()); err != nil {
+		return err
+	}
+	_, err = r.engine.Append(ctx, st.Log, &w.batch)
+	return err
+}
+
+// contractOf finds the contract that an event is held to.
+func (r *Relay) contractOf(ctx context.Context, st *registry.Stream, ref, body []byte) (*contract.Contract, error) {
+	if len(ref) == 0 {
+		ref = contract.PeekRef(body)
+	}
+	if len(ref) == 0 {
+		if st.Contract == "" {
+			return nil, violation("Header Strm-Schema-Ref is missing")
+		}
+		ref = []byte(st.Contract)
+	}
+	switch c, active := r.registry.FindContract(ctx, st.Project, ref); {
+	case c == nil:
+		return nil, violation(fmt.Sprintf("Schema '%s' is not known", printable(string(ref))))
+	case !active:
+		return nil, violation(fmt.Sprintf("Data contract '%s' is not active", printable(string(ref))))
+	default:
+		return c, nil
+	}
+}
+
+func violation(text string) error { return &contract.Violation{Text: text} }
+
+// printable bounds what of a ref sent by a stranger stands in an answer.
+func printable(ref string) string {
+	const most = 200
+	if len(ref) > most {
+		ref = ref[:most] + "…"
+	}
+	q := strconv.Quote(ref)
+	return q[1 : len(q)-1]
+}
+
+// prepare runs an event up to the point where it can be stored and adds it to the intake's batch. The batch is
+// as before when it returns an error.
+func (r *Relay) prepare(ctx context.Context, w *intake, st *registry.Stream, c *contract.Contract, request [16]byte, body []byte, now time.Time) error {
+	k := &w.checked
+	if err := c.Check(k, body); err != nil {
+		return err
+	}
+	if len(k.ContractRef) > 0 && string(k.ContractRef) != c.Ref() {
+		return violation(fmt.Sprintf("Event does not match schema '%s': field 'strmMeta/eventContractRef' must be '%s'", c.Ref(), c.Ref()))
+	}
+	rec := &w.record
+	*rec = engine.Record{
+		ID: k.ID, Type: k.Type, Contract: c.RefBytes(), RequestID: request, Kind: engine.KindJSON,
+		Occurred: now.UnixMilli(), Processed: now.UnixMilli(), Consent: k.Consent, Fields: rec.Fields[:0],
+	}
+	if k.Occurred != 0 {
+		if now.UnixMilli()-k.Occurred > maximumAge.Milliseconds() {
+			return violation(fmt.Sprintf("Event does not match schema '%s': it occurred more than 90 days ago", c.Ref()))
+		}
+		if k.Occurred-now.UnixMilli() <= futureTolerance.Milliseconds() {
+			rec.Occurred = k.Occurred
+		}
+	}
+	var key *consent.Key
+	if len(k.Key) > 0 {
+		var err error
+		if key, rec.KeyLink, rec.Locator, err = r.vault.KeyFor(ctx, st.Log.ID, k.Subject, k.Key, now); err != nil {
+			return err
+		}
+	}
+	w.payload = append(w.payload[:0], `{"strmMeta":`...)
+	w.payload = appendMeta(w.payload, c, k, rec)
+	if len(k.Members) > 0 {
+		w.payload = append(w.payload, ',')
+		w.seal(key)
+	}
+	w.payload = append(w.payload, '}')
+	rec.Payload = w.payload
+	w.batch.Add(rec)
+	return nil
+}
+
+// appendMeta writes strmMeta as the gateway fills it: what the producer sent of nonce, timestamp and keyLink is
+// overwritten, and the levels are a set. Events of 2021 name their schema by a short id and keep it.
+func appendMeta(dst []byte, c *contract.Contract, k *contract.Checked, rec *engine.Record) []byte {
+	short := len(k.SchemaID) > 0 && len(k.ContractRef) == 0
+	if short {
+		dst = append(dst, `{"schemaId":"`...)
+		dst = append(dst, c.Definition().ShortID...)
+	} else {
+		dst = append(dst, `{"eventContractRef":"`...)
+		dst = append(dst, c.RefBytes()...)
+	}
+	dst = append(dst, `","nonce":`...)
+	dst = strconv.AppendInt(dst, int64(int32(rand.Uint32())), 10)
+	dst = append(dst, `,"timestamp":`...)
+	dst = strconv.AppendInt(dst, rec.Processed, 10)
+	dst = append(dst, `,"keyLink":`...)
+	if rec.KeyLink == (engine.KeyLink{}) {
+		dst = append(dst, "null"...)
+	} else {
+		dst = append(dst, '"')
+		dst = appendUUID(dst, rec.KeyLink)
+		dst = append(dst, '"')
+	}
+	dst = append(dst, `,"consentLevels":[`...)
+	first := true
+	for set := rec.Consent; set != 0; set &= set - 1 {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = strconv.AppendInt(dst, int64(bits.TrailingZeros64(set)), 10)
+	}
+	return append(dst, "]}"...)
+}
+
+// seal copies the members into the payload with every personal value replaced by its ciphertext, and moves the
+// spans of device and user along with the bytes that grew before and in them.
+func (w *intake) seal(key *consent.Key) {
+	k, rec := &w.checked, &w.record
+	base := len(w.payload)
+	device := engine.Span{Off: uint32(k.Device.Off), Len: uint32(k.Device.Len)}
+	user := engine.Span{Off: uint32(k.User.Off), Len: uint32(k.User.Len)}
+	rec.Device, rec.User = device, user
+	done := 0
+	for i := range k.Personal {
+		p := &k.Personal[i]
+		w.payload = append(w.payload, k.Members[done:p.Off]...)
+		start := len(w.payload)
+		w.payload = key.Seal(w.payload, p.Plain)
+		size := len(w.payload) - start
+		rec.Fields = append(rec.Fields, engine.Field{
+			Span: engine.Span{Off: uint32(start), Len: uint32(size)}, Level: p.Level, Path: p.Path,
+		})
+		done = p.Off + p.Len
+		rec.Device = resized(rec.Device, device, uint32(p.Off), size-p.Len)
+		rec.User = resized(rec.User, user, uint32(p.Off), size-p.Len)
+	}
+	w.payload = append(w.payload, k.Members[done:]...)
+	if device.Len > 0 {
+		rec.Device.Off += uint32(base)
+	}
+	if user.Len > 0 {
+		rec.User.Off += uint32(base)
+	}
+}
+
+// resized is where a span lies after the value at a place of the original text changed its length: it moves
+// behind the value and stretches around it. was is the span in the original text.
+func resized(now, was engine.Span, at uint32, by int) engine.Span {
+	switch {
+	case was.Len == 0 || at >= was.Off+was.Len:
+	case at < was.Off:
+		now.Off = uint32(int(now.Off) + by)
+	default:
+		now.Len = uint32(int(now.Len) + by)
+	}
+	return now
+}
