@@ -1,0 +1,115 @@
+package webhook
+
+import (
+	"container/heap"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"hash/fnv"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"sluice/relay/engine"
+)
+
+const (
+	// maxBatch is how many bytes of events a batch holds before it is closed; one event may be larger.
+	maxBatch = 1 << 20
+	// keyLanes is how many fifos the events of a webhook with ordering key are spread over.
+	keyLanes = 64
+)
+
+// batch is some events that are posted together, always the same ones once they were tried.
+type batch struct {
+	lane        int // whose events alone it holds, counted from 1; 0: all that lie between first and last
+	first, last engine.Offset
+	events      int
+	body        []byte // nil: read it from the log again
+	began       time.Time
+	charged     int64 // what the budget was told of body
+	chained     bool  // the goroutine that posts the one before it posts it next
+	tried       bool  // it was on the wire, or was restored: it stays as it is
+
+	attempts int
+	since    time.Time // of the first failed attempt
+	due      time.Time // of the next one
+	gone     bool      // it was refused by 410: who enables the webhook again wants it tried at once
+	replay   string    // of which replay; empty: the stream's own turn
+	part     int       // of which of its ranges
+	fresh    bool      // of a replay: it has an id of its own, since its events may have been accepted before in other batches
+}
+
+// id is the message id: of the subscription and the offsets, so that every attempt, whoever makes it, has the same.
+func (b *batch) id(hook string) string {
+	h := sha256.New()
+	var in [24]byte
+	binary.BigEndian.PutUint64(in[0:], uint64(b.first))
+	binary.BigEndian.PutUint64(in[8:], uint64(b.last))
+	binary.BigEndian.PutUint64(in[16:], uint64(b.events))
+	h.Write([]byte(hook))
+	h.Write(in[:])
+	if b.fresh {
+		h.Write([]byte(b.replay))
+	}
+	var sum [sha256.Size]byte
+	var text [4 + 32]byte
+	copy(text[:], "msg_")
+	hex.Encode(text[4:], h.Sum(sum[:0])[:16])
+	return string(text[:])
+}
+
+// add puts an event in; size is how many are expected. The bytes are copied.
+func (b *batch) add(line []byte, o engine.Offset, size int) {
+	if b.events == 0 {
+		b.first = o
+		b.body = make([]byte, 0, min((len(line)+1)*size, maxBatch)+len(line)/8+2)
+		if size > 1 {
+			b.body = append(b.body, '[')
+		}
+	} else {
+		b.body = append(b.body, ',')
+	}
+	b.body = append(b.body, line...)
+	b.last = o
+	b.events++
+}
+
+// close ends the body.
+func (b *batch) close(size int) {
+	if size > 1 {
+		b.body = append(b.body, ']')
+	}
+}
+
+// laneOf is the lane of an event by its key link, which lies where the envelope has it.
+func laneOf(line []byte, airship bool) int {
+	path := "strmMeta.keyLink"
+	if airship {
+		path = "body.strmMeta.keyLink"
+	}
+	link := gjson.GetBytes(line, path)
+	if !link.Exists() || link.Raw == "null" {
+		return 0
+	}
+	h := fnv.New32a()
+	h.Write([]byte(link.Raw))
+	return int(h.Sum32() % keyLanes)
+}
+
+// waiting are batches by the time of their next attempt.
+type waiting []*batch
+
+func (w waiting) Len() int           { return len(w) }
+func (w waiting) Less(i, j int) bool { return w[i].due.Before(w[j].due) }
+func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+func (w *waiting) Push(b any)        { *w = append(*w, b.(*batch)) }
+func (w *waiting) Pop() any {
+	old := *w
+	b := old[len(old)-1]
+	old[len(old)-1] = nil
+	*w = old[:len(old)-1]
+	return b
+}
+
+var _ heap.Interface = (*waiting)(nil)

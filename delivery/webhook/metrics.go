@@ -1,0 +1,131 @@
+package webhook
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/relay/engine"
+	"sluice/relay/registry"
+)
+
+// Results of sluice_webhook_attempts_total beside the Fail… ones. parked and expired count events, for there was no attempt.
+const resultDelivered = "delivered"
+
+// pendingTime bounds what a scrape may spend on counting what is pending.
+const pendingTime = 2 * time.Second
+
+type metrics struct {
+	attempts *prometheus.CounterVec
+	lost     *prometheus.CounterVec
+	pending  *prometheus.Desc
+	service  *Service
+
+	mu   sync.Mutex
+	runs map[*run]*watched
+}
+
+// watched is a webhook that this node works on.
+type watched struct {
+	hook *registry.Webhook
+	mu   sync.Mutex
+	// what was counted last, so that an idle webhook costs a scrape one question
+	position, last engine.Offset
+	pending        uint64
+}
+
+func newMetrics(reg prometheus.Registerer, s *Service) (*metrics, error) {
+	m := &metrics{
+		service: s, runs: map[*run]*watched{},
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_webhook_attempts_total", Help: "Attempts to deliver a batch to a webhook, by what came of them.",
+		}, []string{"webhook", "result"}),
+		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_webhook_undelivered_events_total", Help: "Events that were given up: parked as dead letters, or expired because they left the log first.",
+		}, []string{"webhook", "reason"}),
+		pending: prometheus.NewDesc("sluice_webhook_pending_events", "Events of the stream behind the webhook's position, before its filter.", []string{"webhook"}, nil),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.attempts, m.lost, m} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) attempt(w *registry.Webhook, result string) {
+	m.attempts.WithLabelValues(w.Name, result).Inc()
+}
+
+func (m *metrics) expired(w *registry.Webhook, n uint64) {
+	m.lost.WithLabelValues(w.Name, FailExpired).Add(float64(n))
+}
+
+func (m *metrics) parked(w *registry.Webhook, n uint64) {
+	m.lost.WithLabelValues(w.Name, "parked").Add(float64(n))
+}
+
+// watch makes a run show its pending events until stop.
+func (m *metrics) watch(w *registry.Webhook, r *run) (stop func()) {
+	m.mu.Lock()
+	m.runs[r] = &watched{hook: w}
+	m.mu.Unlock()
+	return func() {
+		m.mu.Lock()
+		delete(m.runs, r)
+		m.mu.Unlock()
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(out chan<- *prometheus.Desc) { out <- m.pending }
+
+// Collect implements prometheus.Collector: what is pending is counted when somebody asks, so that idle webhooks cost nothing.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), pendingTime)
+	defer cancel()
+	m.mu.Lock()
+	runs := make(map[*run]*watched, len(m.runs))
+	for r, w := range m.runs {
+		runs[r] = w
+	}
+	m.mu.Unlock()
+	byName := map[string]uint64{} // projects may have webhooks of one name
+	for r, w := range runs {
+		if n, err := w.count(ctx, m.service.cfg.Engine, engine.Offset(r.reached.Load())); err == nil {
+			byName[w.hook.Name] += n
+		}
+	}
+	for name, n := range byName {
+		out <- prometheus.MustNewConstMetric(m.pending, prometheus.GaugeValue, float64(n), name)
+	}
+}
+
+func (w *watched) count(ctx context.Context, e *engine.Engine, position engine.Offset) (uint64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	log := w.hook.Stream.Log
+	first, last, err := e.Bounds(ctx, log)
+	if err != nil {
+		return 0, err
+	}
+	position = min(max(position, first), last)
+	if position == w.position && last == w.last {
+		return w.pending, nil
+	}
+	to, err := e.Index(ctx, log, last)
+	if err != nil {
+		return 0, err
+	}
+	from, err := e.Index(ctx, log, position)
+	if err != nil {
+		return 0, err
+	}
+	w.position, w.last, w.pending = position, last, max(to, from)-from
+	return w.pending, nil
+}
