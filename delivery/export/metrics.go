@@ -1,0 +1,85 @@
+package export
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Results of making an object, the label of sluice_export_objects_total.
+const (
+	resultWritten = "written" // it is in the store
+	resultFound   = "found"   // an attempt before had written it already
+	resultFailed  = "failed"  // the store did not take it; it is tried again
+	resultForeign = "foreign" // the name belonged to another's object; the next one is taken
+)
+
+// metrics are this package's.
+type metrics struct {
+	objects *prometheus.CounterVec
+	lag     *prometheus.Desc
+	now     func() time.Time
+
+	mu  sync.Mutex
+	due map[string]*due // by exporter
+}
+
+// due is when the oldest window that has no object yet ended, in Unix seconds; 0: there is none.
+type due struct{ at atomic.Int64 }
+
+func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, error) {
+	m := &metrics{
+		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_export_objects_total", Help: "Objects that exporters made or tried to, by exporter (project/stream/name) and result.",
+		}, []string{"exporter", "result"}),
+		lag: prometheus.NewDesc("sluice_export_lag_seconds",
+			"How long ago the oldest window ended whose events are not all in objects; 0: all are.", []string{"exporter"}, nil),
+		now: now, due: map[string]*due{},
+	}
+	if reg == nil {
+		return m, nil
+	}
+	if err := reg.Register(m.objects); err != nil {
+		return nil, err
+	}
+	return m, reg.Register(m)
+}
+
+// Describe and Collect make the lag a metric that grows while nothing happens.
+func (m *metrics) Describe(out chan<- *prometheus.Desc) { out <- m.lag }
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	for name, d := range m.due {
+		lag := 0.0
+		if at := d.at.Load(); at != 0 {
+			lag = max(0, now.Sub(time.Unix(at, 0)).Seconds())
+		}
+		out <- prometheus.MustNewConstMetric(m.lag, prometheus.GaugeValue, lag, name)
+	}
+}
+
+// working begins to tell the lag of an exporter that this node owns, until end is called.
+func (m *metrics) working(name string) (d *due, end func()) {
+	d = &due{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.due[name] = d
+	return d, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.due[name] == d {
+			delete(m.due, name)
+		}
+	}
+}
+
+// gone drops what was counted of an exporter that does not exist any more.
+func (m *metrics) gone(name string) {
+	m.objects.DeletePartialMatch(prometheus.Labels{"exporter": name})
+}
