@@ -1,0 +1,251 @@
+package gateway_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/relay/gateway"
+	"sluice/relay/registry"
+)
+
+// lines joins a request's head.
+func head(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r\n" }
+
+func (st made) bearer() string { return "Authorization: Bearer " + st.token }
+
+// A client that sends its body to the end before it looks for an answer still gets it.
+func TestHostileLargeBodies(t *testing.T) {
+	e := newEdge(t, nil)
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	const size = 10 << 20
+	chunked := func(n int) string {
+		one := "8000\r\n" + strings.Repeat("x", 0x8000) + "\r\n"
+		return strings.Repeat(one, n/0x8000) + "0\r\n\r\n"
+	}
+	for _, row := range []struct {
+		name, head, body string
+		status           int
+	}{
+		{"no token", head("POST /event HTTP/1.1", "Host: x", fmt.Sprint("Content-Length: ", size)), strings.Repeat("x", size), 401},
+		{"too large", head("POST /event HTTP/1.1", "Host: x", st.bearer(), fmt.Sprint("Content-Length: ", size)), strings.Repeat("x", size), 413},
+		{"too large in chunks", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Transfer-Encoding: chunked"), chunked(size), 413},
+		{"no token, in chunks", head("POST /event HTTP/1.1", "Host: x", "Transfer-Encoding: chunked"), chunked(size), 401},
+		{"bulk", head("POST /v1/streams/web/events HTTP/1.1", "Host: x", st.bearer(), fmt.Sprint("Content-Length: ", 33<<20)), strings.Repeat("\n", 33<<20), 413},
+		{"filters", head("POST /api/events HTTP/1.1", "Host: x", st.bearer(), fmt.Sprint("Content-Length: ", size)), strings.Repeat(" ", size), 413},
+		{"management", head("POST /v1/streams HTTP/1.1", "Host: x", "Authorization: Bearer "+adminToken, fmt.Sprint("Content-Length: ", size)), strings.Repeat(" ", size), 413},
+		{"nothing there", head("GET /event HTTP/1.1", "Host: x", fmt.Sprint("Content-Length: ", size)), strings.Repeat(" ", size), 404},
+	} {
+		c := e.raw()
+		if _, err := io.WriteString(c, row.head+row.body); err != nil {
+			t.Errorf("%s: the body was not taken to its end: %v", row.name, err)
+			continue
+		}
+		r := bufio.NewReader(c)
+		a := readAnswer(t, r, "POST")
+		if a.status != row.status || a.body == "" || !a.close {
+			t.Errorf("%s: %d %q", row.name, a.status, a.body)
+		}
+		// What was not read is no request, and the connection ends.
+		if n, err := io.Copy(io.Discard, r); n > 0 || err != nil {
+			t.Errorf("%s: %d more bytes, %v", row.name, n, err)
+		}
+	}
+	e.want(204, "POST", "/event", st.token, strings.TrimSpace(clicks(0, 1)))
+}
+
+// A client that waits to be asked for its body is answered without it, or asked.
+func TestHostileExpect(t *testing.T) {
+	e := newEdge(t, nil)
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	two := int64(2)
+	if _, err := e.reg.UpdateStream(t.Context(), st.Project, "web", registry.StreamPatch{EventRate: &two}); err != nil {
+		t.Fatal(err)
+	}
+	const expect = "Expect: 100-continue"
+	for _, row := range []struct {
+		name, head string
+		status     int
+	}{
+		{"no token", head("POST /event HTTP/1.1", "Host: x", expect, "Content-Length: 100"), 401},
+		{"too large", head("POST /v1/streams/web/events HTTP/1.1", "Host: x", st.bearer(), expect, "Content-Length: 100000000"), 413},
+		{"no such stream", head("POST /v1/streams/no/events HTTP/1.1", "Host: x", st.bearer(), expect, "Content-Length: 100"), 404},
+		{"too large for management", head("POST /v1/streams HTTP/1.1", "Host: x", expect, "Content-Length: 100000000"), 413},
+		{"other method", head("PUT /api/events HTTP/1.1", "Host: x", expect, "Content-Length: 100"), 405},
+	} {
+		c := e.raw()
+		if _, err := io.WriteString(c, row.head); err != nil {
+			t.Fatal(err)
+		}
+		if a := readAnswer(t, bufio.NewReader(c), "POST"); a.status != row.status || a.body == "" {
+			t.Errorf("%s: %d %q", row.name, a.status, a.body)
+		}
+	}
+	// Two events are asked for and taken: the rate of two a second is charged once for each. A third is one too many.
+	event := strings.TrimSpace(clicks(0, 1))
+	c := e.raw()
+	r := bufio.NewReader(c)
+	for i, framing := range []string{fmt.Sprint("Content-Length: ", len(event)), "Transfer-Encoding: chunked"} {
+		if _, err := io.WriteString(c, head("POST /event HTTP/1.1", "Host: x", st.bearer(), expect, framing)); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := r.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if _, err := r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		body := event
+		if i == 1 {
+			body = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(event), event)
+		}
+		if _, err := io.WriteString(c, body); err != nil {
+			t.Fatal(err)
+		}
+		if a := readAnswer(t, r, "POST"); a.status != 204 {
+			t.Fatalf("%d %q", a.status, a.body)
+		}
+	}
+}
+
+func TestHostileHeaders(t *testing.T) {
+	e := newEdge(t, func(c *gateway.Config) { c.HeaderTime, c.BodyTime = 200*time.Millisecond, time.Second })
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	event := strings.TrimSpace(clicks(0, 1))
+	length := fmt.Sprint("Content-Length: ", len(event))
+	for _, row := range []struct {
+		name, text string
+		status     int
+	}{
+		{"host with a scheme", head("POST /event HTTP/1.1", "Host: https://ingest.example", st.bearer(), length) + event, 204},
+		{"host with a scheme and a path", head("POST /event HTTP/1.1", "Host: http://ingest.example/", st.bearer(), length) + event, 204},
+		{"whole address", head("POST http://ingest.example/event HTTP/1.1", "Host: ingest.example", st.bearer(), length) + event, 204},
+		{"whole address and a scheme", head("POST http://ingest.example/event HTTP/1.1", "Host: http://ingest.example", st.bearer(), length) + event, 204},
+		{"an address in the query", head("POST /event?from=http://a.example/b HTTP/1.1", "Host: x", st.bearer(), length) + event, 204},
+		{"doubled slashes", head("POST //event HTTP/1.1", "Host: x", st.bearer(), length) + event, 204},
+		{"HTTP/1.0", head("POST /event HTTP/1.0", st.bearer(), length) + event, 204},
+		{"no host", head("POST /event HTTP/1.1", st.bearer(), length) + event, 400},
+		{"no version", "POST /event\r\n\r\n", 400},
+		{"no HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n", 400},
+		{"two lengths", head("POST /event HTTP/1.1", "Host: x", st.bearer(), length, length) + event, 400},
+		{"negative length", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Content-Length: -1") + event, 400},
+		{"broken chunks", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Transfer-Encoding: chunked") + "zz\r\n" + event, 400},
+		{"huge chunk", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Transfer-Encoding: chunked") + "fffffff\r\n" + strings.Repeat("x", 2<<20), 413},
+		{"huge header", head("POST /event HTTP/1.1", "Host: x", "X-Junk: "+strings.Repeat("j", 1<<20)), 431},
+		{"many headers", head("POST /event HTTP/1.1", "Host: x", strings.TrimSuffix(strings.Repeat("X-Junk: j\r\n", 20_000), "\r\n")), 431},
+		{"slow header", "POST /event HTTP/1.1\r\nHost: x\r\n", 408},
+		{"slow small body", head("POST /event HTTP/1.1", "Host: x", st.bearer(), length) + event[:10], 408},
+		{"slow large body", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Content-Length: 100000") + strings.Repeat("x", 9000), 408},
+		{"slow chunks", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Transfer-Encoding: chunked") + "100\r\nx", 408},
+	} {
+		if a := e.talk("POST", row.text); a.status != row.status || a.status != 204 && !a.close {
+			t.Errorf("%s: %d %q", row.name, a.status, a.body)
+		}
+	}
+	// A body that is cut is not an event, whatever of it came.
+	for _, framing := range []string{fmt.Sprint("Content-Length: ", len(event)+1), "Content-Length: 20000", "Transfer-Encoding: chunked"} {
+		c := e.raw()
+		body := event
+		if framing[0] == 'T' {
+			body = fmt.Sprintf("%x\r\n%s\r\n", len(event), event)
+		}
+		if _, err := io.WriteString(c, head("POST /event HTTP/1.1", "Host: x", st.bearer(), framing)+body); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if a := readAnswer(t, bufio.NewReader(c), "POST"); a.status != 400 {
+			t.Errorf("cut, %s: %d %q", framing, a.status, a.body)
+		}
+	}
+	// A client that is slow, but not slower than it may be, is waited for.
+	c := e.raw()
+	if _, err := fmt.Fprintf(c, "%s%x\r\n%s", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Transfer-Encoding: chunked"), len(event), event[:100]); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(400 * time.Millisecond)
+	if _, err := io.WriteString(c, event[100:]+"\r\n0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a := readAnswer(t, bufio.NewReader(c), "POST"); a.status != 204 {
+		t.Errorf("slow but honest: %d %q", a.status, a.body)
+	}
+	a := e.want(200, "GET", "/v1/streams/web/events?from=EARLIEST&timeout=200ms", st.token, "")
+	if n := strings.Count(a.body, "\"url\""); n != 8 {
+		t.Errorf("%d events are stored, not the 8 that were accepted", n)
+	}
+}
+
+// Requests that come in one piece are answered in their order, and a body that nobody reads is not a request.
+func TestHostilePipeline(t *testing.T) {
+	e := newEdge(t, nil)
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	event := strings.TrimSpace(clicks(0, 1))
+	post := head("POST /event HTTP/1.1", "Host: x", st.bearer(), fmt.Sprint("Content-Length: ", len(event))) + event
+	inner := head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Content-Length: 0")
+	refused := head("POST /event HTTP/1.1", "Host: x", fmt.Sprint("Content-Length: ", len(inner))) + inner
+	asked := head("GET /ready HTTP/1.1", "Host: x", fmt.Sprint("Content-Length: ", len(inner))) + inner
+	managed := head("GET /v1/projects HTTP/1.1", "Host: x", fmt.Sprint("Content-Length: ", len(inner))) + inner
+	measured := head("GET /metrics HTTP/1.1", "Host: x", fmt.Sprint("Content-Length: ", len(inner))) + inner
+	c := e.raw()
+	all := []struct {
+		text   string
+		status int
+	}{{post, 204}, {refused, 401}, {asked, 200}, {post, 204}, {managed, 401}, {measured, 200}, {post, 204}}
+	var text strings.Builder
+	for _, one := range all {
+		text.WriteString(one.text)
+	}
+	if _, err := io.WriteString(c, text.String()); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(c)
+	for i, one := range all {
+		if a := readAnswer(t, r, "POST"); a.status != one.status {
+			t.Fatalf("answer %d: %d %q, not %d", i, a.status, a.body, one.status)
+		}
+	}
+	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := r.ReadByte(); err == nil {
+		t.Errorf("one answer too many: %q", b)
+	}
+}
+
+func TestHostileConnections(t *testing.T) {
+	e := newEdge(t, func(c *gateway.Config) { c.PerAddress = 3 })
+	var open []net.Conn
+	for range 3 {
+		c := e.raw()
+		if _, err := io.WriteString(c, head("GET /is-alive HTTP/1.1", "Host: x")); err != nil {
+			t.Fatal(err)
+		}
+		if a := readAnswer(t, bufio.NewReader(c), "GET"); a.status != 200 {
+			t.Fatalf("%d", a.status)
+		}
+		open = append(open, c)
+	}
+	c := e.raw()
+	if a := readAnswer(t, bufio.NewReader(c), "GET"); a.status != http.StatusTooManyRequests || !a.close {
+		t.Errorf("the fourth: %d %q", a.status, a.body)
+	}
+	open[1].Close()
+	e.eventually("the place of a connection that left is free", func() bool {
+		c := e.raw()
+		defer c.Close()
+		_, _ = io.WriteString(c, head("GET /is-alive HTTP/1.1", "Host: x"))
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == 200
+	})
+}

@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// limiter holds a stream to its events per second on this node. It knows one moment: when all that was let in would
+// have come at exactly the rate. Up to a second's worth may come at once. The zero limiter has let nothing in.
+// Safe for concurrent use, without a lock.
+type limiter struct {
+	due atomic.Int64 // ns since the edge opened
+}
+
+// take lets n events in at a time, or says how long to wait until there is room for the first of them. A rate of 0
+// limits nothing. Where there is room for one there is room for all n: a large body is not refused for ever, it is
+// paid back by who comes after.
+func (l *limiter) take(now time.Duration, rate int64, n int) (wait time.Duration) {
+	if rate <= 0 {
+		return 0
+	}
+	for {
+		due := l.due.Load()
+		from := max(due, int64(now)-int64(time.Second))
+		if over := from + each(rate, 1) - int64(now); over > 0 {
+			return time.Duration(over)
+		}
+		if l.due.CompareAndSwap(due, from+each(rate, n)) {
+			return 0
+		}
+	}
+}
+
+// room tells how long to wait until an event may come in, without letting one in.
+func (l *limiter) room(now time.Duration, rate int64) (wait time.Duration) {
+	if rate <= 0 {
+		return 0
+	}
+	from := max(l.due.Load(), int64(now)-int64(time.Second))
+	return max(0, time.Duration(from+each(rate, 1)-int64(now)))
+}
+
+// charge lets n events in that are there already.
+func (l *limiter) charge(now time.Duration, rate int64, n int) {
+	if rate <= 0 || n <= 0 {
+		return
+	}
+	for {
+		due := l.due.Load()
+		from := max(due, int64(now)-int64(time.Second))
+		if l.due.CompareAndSwap(due, from+each(rate, n)) {
+			return
+		}
+	}
+}
+
+// each is how long n events take at a rate, in ns, without overflow for any n that fits a body.
+func each(rate int64, n int) int64 {
+	return int64(float64(n) * float64(time.Second) / float64(rate))
+}
+
+// tally counts the open connections of each token. Safe for concurrent use.
+type tally struct {
+	most int // 0: any number
+	mu   sync.Mutex
+	open map[string]int
+}
+
+// enter counts one more, unless there are as many as there may be.
+func (t *tally) enter(token string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.most > 0 && t.open[token] >= t.most {
+		return false
+	}
+	if t.open == nil {
+		t.open = make(map[string]int)
+	}
+	t.open[token]++
+	return true
+}
+
+func (t *tally) leave(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[token]--; t.open[token] <= 0 {
+		delete(t.open, token)
+	}
+}

@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestLimiterHoldsTheRate(t *testing.T) {
+	var l limiter
+	now := time.Hour
+	for i := range 10 {
+		if wait := l.take(now, 10, 1); wait != 0 {
+			t.Fatalf("event %d of the first second has to wait %v", i, wait)
+		}
+	}
+	wait := l.take(now, 10, 1)
+	if wait != 100*time.Millisecond {
+		t.Fatalf("the eleventh has to wait %v", wait)
+	}
+	if l.room(now, 10) != wait {
+		t.Fatalf("room says %v", l.room(now, 10))
+	}
+	now += wait
+	if wait := l.take(now, 10, 1); wait != 0 {
+		t.Fatalf("after the wait: %v more", wait)
+	}
+	if l.take(now, 10, 1) == 0 {
+		t.Fatal("two came in where there was room for one")
+	}
+	// However long nobody came, no more than a second's worth comes at once.
+	now += time.Hour
+	in := 0
+	for l.take(now, 10, 1) == 0 {
+		in++
+	}
+	if in != 10 {
+		t.Fatalf("%d came in at once", in)
+	}
+}
+
+func TestLimiterPaysBack(t *testing.T) {
+	var l limiter
+	now := time.Hour
+	l.charge(now, 100, 1000)
+	if wait := l.room(now, 100); wait < 9*time.Second || wait > 10*time.Second {
+		t.Fatalf("after ten seconds' worth: wait %v", wait)
+	}
+	if l.room(now+10*time.Second, 100) != 0 {
+		t.Fatal("not paid back after ten seconds")
+	}
+}
+
+func TestLimiterZeroLimitsNothing(t *testing.T) {
+	var l limiter
+	for range 1000 {
+		if l.take(0, 0, 1) != 0 {
+			t.Fatal("limited without a limit")
+		}
+	}
+	l.charge(0, 0, 1<<30)
+	if l.room(0, 0) != 0 || l.due.Load() != 0 {
+		t.Fatal("charged without a limit")
+	}
+}
+
+func TestLimiterManyAtOnce(t *testing.T) {
+	var l limiter
+	var in [8]int
+	var wg sync.WaitGroup
+	for g := range in {
+		wg.Go(func() {
+			for range 1000 {
+				if l.take(time.Hour, 500, 1) == 0 {
+					in[g]++
+				}
+			}
+		})
+	}
+	wg.Wait()
+	sum := 0
+	for _, n := range in {
+		sum += n
+	}
+	if sum != 500 {
+		t.Fatalf("%d came in, not 500", sum)
+	}
+}
+
+func TestTally(t *testing.T) {
+	tl := tally{most: 2}
+	if !tl.enter("a") || !tl.enter("a") || tl.enter("a") {
+		t.Fatal("the third of two came in, or one of two did not")
+	}
+	if !tl.enter("b") {
+		t.Fatal("another token pays for the first")
+	}
+	tl.leave("a")
+	if !tl.enter("a") {
+		t.Fatal("a place that was left is not free")
+	}
+	tl.leave("a")
+	tl.leave("a")
+	tl.leave("b")
+	if len(tl.open) != 0 {
+		t.Fatalf("%d tokens are remembered for nothing", len(tl.open))
+	}
+}

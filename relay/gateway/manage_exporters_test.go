@@ -1,0 +1,183 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/delivery"
+	"sluice/delivery/export"
+	"sluice/relay/engine"
+	"sluice/relay/gateway"
+)
+
+// withExports gives a world that exports; relative folders lie in its directory, below export.
+func withExports(t *testing.T) *manageWorld {
+	t.Helper()
+	return newManageWorldWith(t, func(w *manageWorld, e *engine.Engine, run func(func(context.Context) error), cfg *gateway.Config) {
+		runner := delivery.New(e.Cells(), delivery.Config{Alone: true, Log: cfg.Log})
+		var err error
+		cfg.Exports, err = export.New(export.Config{
+			Engine: e, Relay: w.relay, Registry: w.reg, Runner: runner, Folders: filepath.Join(w.dir, "export"), Log: cfg.Log,
+		})
+		w.must(err)
+		run(runner.Run)
+		run(cfg.Exports.Run)
+	})
+}
+
+func TestManageSinks(t *testing.T) {
+	w := withExports(t)
+	w.call(200, "GET", "/v1/sinks", "").want(t, `[]`)
+	const out, other = `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`, `{"sinkType":"FOLDER","sinkName":"abs","bucketName":"<dir>"}`
+	w.call(201, "POST", "/v1/sinks", out).want(t, out)
+	abs, err := json.Marshal(filepath.Join(t.TempDir(), "made"))
+	w.must(err)
+	w.call(201, "PUT", "/v1/sinks", `{"sinkType":"FOLDER","sinkName":"abs","bucketName":`+string(abs)+`}`).want(t, other)
+	w.call(200, "GET", "/v1/sinks", "").want(t, "["+other+","+out+"]")
+	w.call(200, "GET", "/v1/sinks/out", "").want(t, out)
+	if _, err := os.Stat(filepath.Join(w.dir, "export", "default", "landing")); err != nil {
+		t.Error(err)
+	}
+	w.call(201, "POST", "/v1/streams", `{"name":"web"}`)
+	w.call(201, "POST", "/v1/exporters/web", `{"name":"one","sinkName":"out"}`)
+	if a := w.call(409, "DELETE", "/v1/sinks/out", ""); a.message() != "Cannot delete sink out: it still has exporter one of stream web. Delete it first, or use --recursive" {
+		t.Errorf("the refusal is %q", a.message())
+	}
+	if a := w.call(409, "POST", "/v1/sinks", out); a.message() != "Sink 'out' exists already" {
+		t.Errorf("the refusal is %q", a.message())
+	}
+	w.call(200, "DELETE", "/v1/sinks/out?recursive=true", "").want(t, `{"sink":`+out+`,"exporters":[`+laterExporter("one", "web", 60, "", false)+`]}`)
+	w.call(200, "GET", "/v1/exporters/web", "").want(t, `[]`)
+	w.call(200, "DELETE", "/v1/sinks/abs", "").want(t, other)
+	w.call(404, "GET", "/v1/sinks/abs", "")
+	w.call(404, "DELETE", "/v1/sinks/abs", "")
+}
+
+// laterExporter is an exporter to sink out in the later shape.
+func laterExporter(name, stream string, interval int, prefix string, existing bool) string {
+	text, err := json.Marshal(map[string]any{
+		"ref": map[string]any{"name": name, "projectId": "<uuid>"}, "name": name, "linkedStream": stream, "sinkName": "out", "sinkType": "FOLDER",
+		"intervalSecs": interval, "type": "BATCH", "pathPrefix": prefix, "includeExistingEvents": existing,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// What a sink may not be is refused with the reason, and no part of the credentials is in an answer or a log.
+func TestManageSinkRefused(t *testing.T) {
+	w := withExports(t)
+	for _, c := range []struct{ body, says string }{
+		{`{"sinkType":"GCLOUD","sinkName":"aa","bucketName":"b"}`, "sinkType: unknown sink type; there are S3 and FOLDER"},
+		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":"../b"}`, "bucketName: not a folder to export to"},
+		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":""}`, "bucketName: must have at least 1"},
+		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":"/proc/nothing"}`, "The sink does not take objects: mkdir"},
+		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":"b","credentials":"{}"}`, "a FOLDER takes no credentials"},
+		{`{"sinkType":"FOLDER","sinkName":"a","bucketName":"b"}`, "sinkName: has 1 characters"},
+		{`{"sinkType":"S3","sinkName":"aa","bucketName":"b"}`, "credentials: is missing"},
+		{`{"sinkType":"S3","sinkName":"aa","bucketName":"bucket","credentials":"key-of-nobody"}`, "credentials: not a credentials file"},
+		{`{"sinkType":"S3","sinkName":"aa","bucketName":"bucket","endpoint":"http://127.0.0.1:1","region":"r","credentials":{"accessKey":"A","secretKey":"key-of-nobody"}}`,
+			"The sink does not take objects: dial tcp 127.0.0.1:1: connect: connection refused"},
+		{`{"sinkType":"S3","sinkName":"aa","bucketName":"bucket","endpoint":"127.0.0.1","credentials":{"accessKey":"A","secretKey":"key-of-nobody"}}`,
+			"the endpoint must be http:// or https://"},
+	} {
+		a := w.call(400, "POST", "/v1/sinks", c.body)
+		if !strings.Contains(a.message(), c.says) || strings.Contains(a.text, "nobody\"") {
+			t.Errorf("%s: %q, want %q", c.body, a.message(), c.says)
+		}
+		if strings.Contains(a.text, "key-of") {
+			t.Errorf("the answer shows the secret: %s", a.text)
+		}
+	}
+	if strings.Contains(w.logs.String(), "key-of") {
+		t.Error("the log shows the secret")
+	}
+	w.call(200, "GET", "/v1/sinks", "").want(t, `[]`)
+}
+
+func TestManageExporters(t *testing.T) {
+	w := withExports(t)
+	w.call(201, "POST", "/v1/streams", `{"name":"web"}`)
+	w.call(201, "POST", "/v1/streams", `{"linkedStream":"web","consentLevels":[2]}`)
+	if a := w.call(400, "POST", "/v1/exporters/web", `{}`); !strings.Contains(a.message(), "this one has 0") {
+		t.Errorf("without a sink: %q", a.message())
+	}
+	w.call(201, "POST", "/v1/sinks", `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`)
+	const old = `{"name":"s3","linkedStream":"web-2","sinkName":"out","sinkType":"FOLDER","intervalSecs":30,"type":"BATCH","pathPrefix":"level01"}`
+	w.call(201, "PUT", "/v1/exporters/web-2", old).want(t, old)
+	later := laterExporter("s3", "web-2", 30, "level01", false)
+	w.call(200, "GET", "/v1/exporters/web-2/s3", "").want(t, later)
+	w.call(200, "GET", "/v1/exporters/web-2/s3?shape=2021", "").want(t, old)
+	w.call(200, "GET", "/v1/exporters/web-2?shape=2021", "").want(t, "["+old+"]")
+	own := laterExporter("out-web", "web", 60, "", true)
+	w.call(201, "POST", "/v1/exporters/web", `{"includeExistingEvents":true}`).want(t, own)
+	w.call(200, "GET", "/v1/exporters/web", "").want(t, "["+own+"]")
+
+	for body, says := range map[string]string{
+		`{"name":"out-web","pathPrefix":"x"}`:  "Exporter 'out-web' exists already",
+		`{"name":"xx"}`:                        "exporter out-web writes to the same place",
+		`{"name":"xx","intervalSecs":29}`:      "intervalSecs: must be from 30 to 3600",
+		`{"name":"xx","intervalSecs":3601}`:    "intervalSecs: must be from 30 to 3600",
+		`{"name":"xx","pathPrefix":"a/../b"}`:  "pathPrefix: not a path prefix",
+		`{"name":"xx","sinkName":"nothing"}`:   "sinkName: there is no sink nothing",
+		`{"name":"xx","sinkType":"S3"}`:        "sinkType: sink out is of type FOLDER",
+		`{"name":"xx","linkedStream":"other"}`: "linkedStream: says another stream",
+		`{"name":"xx","exportKeys":true}`:      "exportKeys: is not known here",
+	} {
+		want := 400
+		if strings.Contains(says, "exists") {
+			want = 409
+		}
+		if a := w.call(want, "POST", "/v1/exporters/web", body); !strings.Contains(a.message(), says) {
+			t.Errorf("%s: %q, want %q", body, a.message(), says)
+		}
+	}
+	w.call(404, "POST", "/v1/exporters/nothing", `{}`)
+	w.call(404, "GET", "/v1/exporters/web/s3", "")
+
+	if a := w.call(409, "DELETE", "/v1/streams/web", ""); !strings.Contains(a.message(), "derived stream web-2, and exporters out-web of web and s3 of web-2") {
+		t.Errorf("the refusal is %q", a.message())
+	}
+	for _, a := range []manageAnswer{w.call(200, "GET", "/v1/streams/web?recursive=true", ""), w.call(200, "DELETE", "/v1/streams/web?recursive=true", "")} {
+		if a.str("exporters", "0", "name") != "out-web" || a.str("exporters", "1", "name") != "s3" || a.str("derived", "0", "ref", "name") != "web-2" {
+			t.Errorf("with what hangs on it: %s", a.text)
+		}
+	}
+	// A stream of the same name has none of them.
+	w.call(201, "POST", "/v1/streams", `{"name":"web"}`)
+	w.call(200, "GET", "/v1/exporters/web", "").want(t, `[]`)
+	w.call(201, "POST", "/v1/exporters/web", `{"name":"again"}`)
+	w.call(200, "DELETE", "/v1/exporters/web/again?shape=2021", "").
+		want(t, `{"name":"again","linkedStream":"web","sinkName":"out","sinkType":"FOLDER","intervalSecs":60,"type":"BATCH","pathPrefix":""}`)
+	w.call(404, "DELETE", "/v1/exporters/web/again", "")
+}
+
+// Another project's sinks and exporters do not exist, and a stream's own token manages none.
+func TestManageExportPowers(t *testing.T) {
+	w := withExports(t)
+	w.call(201, "POST", "/v1/projects", `{"name":"other"}`)
+	own := w.call(201, "POST", "/v1/streams", `{"name":"web"}`)
+	foreign := w.call(201, "POST", "/v1/streams?project=other", `{"name":"web"}`)
+	const sink = `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`
+	w.call(201, "POST", "/v1/sinks", sink)
+	w.call(201, "POST", "/v1/exporters/web", `{"name":"ex"}`)
+	w.call(404, "GET", "/v1/sinks/out?project=other", "")
+	w.call(404, "GET", "/v1/exporters/web/ex?project=other", "")
+	w.call(400, "POST", "/v1/exporters/web?project=other", `{"name":"ex","sinkName":"out"}`)
+	for _, c := range []struct{ method, path, body string }{
+		{"GET", "/v1/sinks", ""}, {"POST", "/v1/sinks", sink}, {"PUT", "/v1/sinks", sink}, {"GET", "/v1/sinks/out", ""}, {"DELETE", "/v1/sinks/out", ""},
+		{"GET", "/v1/exporters/web", ""}, {"POST", "/v1/exporters/web", `{}`}, {"PUT", "/v1/exporters/web", `{}`},
+		{"GET", "/v1/exporters/web/ex", ""}, {"DELETE", "/v1/exporters/web/ex", ""},
+	} {
+		for token, want := range map[string]int{"": 401, w.streamToken(own): 403, w.streamToken(foreign): 404} {
+			if a := w.send(c.method, c.path, token, c.body); a.status != want {
+				t.Errorf("%s %s: %d, want %d: %s", c.method, c.path, a.status, want, a.text)
+			}
+		}
+	}
+}

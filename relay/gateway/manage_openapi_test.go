@@ -1,0 +1,232 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// walkManageDoc visits every object of the document.
+func walkManageDoc(v any, visit func(map[string]any)) {
+	switch v := v.(type) {
+	case map[string]any:
+		visit(v)
+		for _, m := range v {
+			walkManageDoc(m, visit)
+		}
+	case []any:
+		for _, e := range v {
+			walkManageDoc(e, visit)
+		}
+	}
+}
+
+func TestManageDocument(t *testing.T) {
+	w := newManageWorld(t)
+	doc := manageAnswer{json: w.doc.raw}
+	if got := doc.str("openapi"); !strings.HasPrefix(got, "3.1.") {
+		t.Errorf("openapi %q", got)
+	}
+	if doc.str("info", "title") != "Sluice" || doc.str("info", "version") != "1.2.3" {
+		t.Errorf("info %v", doc.at("info"))
+	}
+	if doc.str("components", "securitySchemes", "bearer", "type") != "http" || doc.str("components", "securitySchemes", "bearer", "scheme") != "bearer" {
+		t.Errorf("security schemes %v", doc.at("components", "securitySchemes"))
+	}
+
+	// Every reference leads somewhere, every schema is used, every schema is one.
+	schemas := doc.at("components", "schemas").(map[string]any)
+	used := map[string]bool{}
+	walkManageDoc(w.doc.raw, func(m map[string]any) {
+		if ref, ok := m["$ref"].(string); ok {
+			name, ok := strings.CutPrefix(ref, "#/components/schemas/")
+			if !ok || schemas[name] == nil {
+				t.Errorf("reference to %s", ref)
+			}
+			used[name] = true
+		}
+	})
+	for name := range schemas {
+		if !used[name] {
+			t.Errorf("schema %s is not used", name)
+		}
+		if strings.Contains(name, "Manage") {
+			t.Errorf("schema %s shows a Go name", name)
+		}
+		if _, err := w.doc.compiler.Compile(manageDocURL + "#/components/schemas/" + name); err != nil {
+			t.Errorf("schema %s: %v", name, err)
+		}
+	}
+
+	ids := map[string]bool{}
+	for template, item := range doc.at("paths").(map[string]any) {
+		for method, op := range item.(map[string]any) {
+			op := manageAnswer{json: op}
+			at := method + " " + template
+			if id := op.str("operationId"); id == "" || ids[id] {
+				t.Errorf("%s: operationId %q", at, id)
+			} else {
+				ids[id] = true
+			}
+			if op.str("summary") == "" || op.str("tags", "0") == "" {
+				t.Errorf("%s: no summary or tag", at)
+			}
+			if sec, ok := op.at("security", "0").(map[string]any); !ok || sec["bearer"] == nil {
+				t.Errorf("%s: security %v", at, op.at("security"))
+			}
+			var params []string
+			if list, ok := op.at("parameters").([]any); ok {
+				for _, p := range list {
+					if p := p.(map[string]any); p["in"] == "path" {
+						params = append(params, p["name"].(string))
+					}
+				}
+			}
+			for _, m := range regexp.MustCompile(`\{([a-z]+)\}`).FindAllStringSubmatch(template, -1) {
+				if !slices.Contains(params, m[1]) {
+					t.Errorf("%s: parameter %s is not described", at, m[1])
+				}
+			}
+			for _, code := range []string{"400", "401", "403", "404", "default"} {
+				if op.str("responses", code, "content", "application/json", "schema", "$ref") != "#/components/schemas/Error" {
+					t.Errorf("%s: answer %s", at, code)
+				}
+			}
+			success := "200"
+			if (method == "post" || method == "put") && op.at("responses", "200") == nil {
+				success = "201"
+			}
+			if op.at("responses", success, "content", "application/json", "schema") == nil {
+				t.Errorf("%s: no answer %s", at, success)
+			}
+		}
+	}
+	for _, want := range []string{
+		"get /v1/projects", "post /v1/projects", "get /v1/projects/{name}", "patch /v1/projects/{name}", "delete /v1/projects/{name}",
+		"get /v1/streams", "post /v1/streams", "put /v1/streams", "get /v1/streams/{stream}", "patch /v1/streams/{stream}", "delete /v1/streams/{stream}",
+		"get /v1/streams/{stream}/outputs", "post /v1/streams/{stream}/outputs", "put /v1/streams/{stream}/outputs",
+		"get /v1/streams/{stream}/outputs/{output}", "delete /v1/streams/{stream}/outputs/{output}",
+		"get /v1/data-contracts", "post /v1/data-contracts", "get /v1/data-contracts/{handle}/{name}/{version}",
+		"delete /v1/data-contracts/{handle}/{name}/{version}", "post /v1/data-contracts/{handle}/{name}/{version}/activate",
+		"post /v1/data-contracts/{handle}/{name}/{version}/archive", "post /v1/data-contracts/{handle}/{name}/{version}/check",
+		"delete /v1/data-subjects/{id}",
+	} {
+		method, template, _ := strings.Cut(want, " ")
+		if doc.at("paths", template, method) == nil {
+			t.Errorf("%s is not described", want)
+		}
+	}
+}
+
+// TestManageEveryAnswer calls every operation of the document once with success; the client holds the answers to it.
+func TestManageEveryAnswer(t *testing.T) {
+	w := newManageWorld(t)
+	steps := []struct{ method, path, body string }{
+		{"POST", "/v1/projects", `{"name":"shop"}`}, {"GET", "/v1/projects", ""}, {"GET", "/v1/projects/shop", ""},
+		{"PATCH", "/v1/projects/shop", `{"rotateMasterSecret":true}`}, {"DELETE", "/v1/projects/shop", ""},
+		{"POST", "/v1/streams", `{"name":"web"}`}, {"PUT", "/v1/streams", `{"name":"bart"}`}, {"GET", "/v1/streams", ""},
+		{"GET", "/v1/streams/web", ""}, {"PATCH", "/v1/streams/web", `{"retention":"7d"}`},
+		{"POST", "/v1/streams/web/outputs", `{"consentLevels":[1]}`}, {"PUT", "/v1/streams/web/outputs", `{"name":"web-2","consentLevels":[2]}`},
+		{"GET", "/v1/streams/web/outputs", ""}, {"GET", "/v1/streams/web/outputs/web-1", ""},
+		{"PATCH", "/v1/streams/web/outputs/web-1", `{"description":"d"}`}, {"DELETE", "/v1/streams/web/outputs/web-1", ""},
+		{"POST", "/v1/data-contracts", manageContractBody("ours1/clicks/1.0.0")}, {"GET", "/v1/data-contracts", ""},
+		{"GET", "/v1/data-contracts/ours1/clicks/1.0.0", ""}, {"POST", "/v1/data-contracts/ours1/clicks/1.0.0/check", "{}"},
+		{"POST", "/v1/data-contracts/ours1/clicks/1.0.0/activate", ""}, {"POST", "/v1/data-contracts/ours1/clicks/1.0.0/archive", ""},
+		{"GET", "/v1/schemas", ""}, {"GET", "/v1/schemas/ours1/clicks/1.0.0", ""}, {"DELETE", "/v1/data-contracts/ours1/clicks/1.0.0", ""},
+		{"DELETE", "/v1/data-subjects/somebody", ""}, {"DELETE", "/v1/streams/web?recursive=true", ""},
+	}
+	for _, s := range steps {
+		if a := w.send(s.method, s.path, manageAdmin, s.body); a.status != 200 && a.status != 201 {
+			t.Errorf("%s %s: %d %s", s.method, s.path, a.status, a.text)
+		}
+	}
+	for template, item := range w.doc.raw["paths"].(map[string]any) {
+		for method := range item.(map[string]any) {
+			at := strings.ToUpper(method) + " " + template
+			if !w.doc.seen[at+" 200"] && !w.doc.seen[at+" 201"] {
+				t.Errorf("%s was never answered", at)
+			}
+		}
+	}
+}
+
+// TestManageExamples holds the examples of the document to the schemas they stand in.
+func TestManageExamples(t *testing.T) {
+	w := newManageWorld(t)
+	for name, s := range w.doc.raw["components"].(map[string]any)["schemas"].(map[string]any) {
+		props, _ := s.(map[string]any)["properties"].(map[string]any)
+		for member, p := range props {
+			examples, _ := p.(map[string]any)["examples"].([]any)
+			if len(examples) == 0 {
+				continue
+			}
+			schema, err := w.doc.compiler.Compile(manageDocURL + "#/components/schemas/" + name + "/properties/" + member)
+			w.must(err)
+			for _, e := range examples {
+				if err := schema.Validate(e); err != nil {
+					t.Errorf("%s.%s: example %v: %v", name, member, e, err)
+				}
+			}
+		}
+	}
+}
+
+var manageSource = regexp.MustCompile(`(?:src|href)="([^"]*)"`)
+
+// TestManageDocsPage reads the page as a browser would: all it loads is served by this server.
+func TestManageDocsPage(t *testing.T) {
+	w := newManageWorld(t)
+	get := func(path string) (*http.Response, string) {
+		t.Helper()
+		res, err := w.client.Get(w.base + path)
+		w.must(err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		w.must(err)
+		return res, string(body)
+	}
+	for _, at := range []string{"/docs", "/docs/"} {
+		res, page := get(at)
+		if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+			t.Fatalf("%s: %d %v", at, res.StatusCode, res.Header)
+		}
+		policy := res.Header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "http") || strings.Contains(policy, "*") {
+			t.Errorf("policy %q", policy)
+		}
+		script, _, _ := strings.Cut(policy[strings.Index(policy, "script-src"):], ";")
+		if strings.Contains(script, "unsafe") || strings.Count(script, "'sha256-") != strings.Count(page, "<script>") {
+			t.Errorf("policy %q", script)
+		}
+		found := manageSource.FindAllStringSubmatch(page, -1)
+		if len(found) < 4 {
+			t.Fatalf("the page loads %v", found)
+		}
+		for _, m := range found {
+			if !strings.HasPrefix(m[1], "/docs/") {
+				t.Errorf("the page loads %s", m[1])
+			}
+			if res, body := get(m[1]); res.StatusCode != 200 || body == "" {
+				t.Errorf("%s: %d", m[1], res.StatusCode)
+			}
+		}
+		if !strings.Contains(page, `"/openapi.json"`) {
+			t.Error("the page does not load the document")
+		}
+	}
+	_, css := get("/docs/swagger-ui.css")
+	for _, m := range regexp.MustCompile(`url\(["']?([^)"']{0,20})`).FindAllStringSubmatch(css, -1) {
+		if !strings.HasPrefix(m[1], "data:") {
+			t.Errorf("the style sheet loads %s", m[1])
+		}
+	}
+	res, body := get("/docs/nothing.js")
+	var e struct{ Error struct{ Code int } }
+	if err := json.Unmarshal([]byte(body), &e); err != nil || res.StatusCode != 404 || e.Error.Code != 404 {
+		t.Errorf("/docs/nothing.js: %d %s", res.StatusCode, body)
+	}
+}

@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sluice/auth"
+	"sluice/relay"
+	"sluice/relay/registry"
+)
+
+const (
+	readMaxLimit   = 100_000
+	readMaxTimeout = 10 * time.Minute
+)
+
+// readQuery is what a reader of raw events asks for.
+type readQuery struct {
+	from    relay.Position
+	limit   int           // events; 0: any number
+	timeout time.Duration // 0: none
+	format  relay.Format
+}
+
+// poll tells whether the answer ends by itself.
+func (q readQuery) poll() bool { return q.limit > 0 || q.timeout > 0 }
+
+// until is when an answer to the request ends by itself; zero: never.
+func (q readQuery) until(rq *request) time.Time {
+	if q.timeout == 0 {
+		return time.Time{}
+	}
+	return rq.body.begun.Add(q.timeout)
+}
+
+// getEvents shows a stream's events as lines, or as server-sent events: GET /v1/streams/{stream}/events.
+func (g *Gateway) getEvents(rq *request, rs *response) {
+	gr, no, err := g.admit(rq, auth.Read, streamOf(rq.path))
+	switch {
+	case err != nil:
+		g.fail(rq, rs, shapeManage, err)
+		return
+	case no.status != 0:
+		no.write(rs, shapeManage)
+		return
+	}
+	g.openEvents(rq, rs, gr, shapeManage, wantsServerEvents(rq.header))
+}
+
+// parseReadQuery reads the parameters. The error is a text for the user.
+func parseReadQuery(rq *request) (q readQuery, err error) {
+	from, _ := rq.param("from")
+	if q.from, err = relay.ParsePosition(from); err != nil {
+		return q, fmt.Errorf("Parameter from: %w", err) //nolint:staticcheck // the reader of this text is a user
+	}
+	if v, ok := rq.param("limit"); ok {
+		if q.limit, err = strconv.Atoi(v); err != nil || q.limit < 1 || q.limit > readMaxLimit {
+			return q, fmt.Errorf("Parameter limit must be a number of events from 1 to %d", readMaxLimit) //nolint:staticcheck // likewise
+		}
+	}
+	if v, ok := rq.param("timeout"); ok {
+		if q.timeout, err = time.ParseDuration(v); err != nil || q.timeout <= 0 || q.timeout > readMaxTimeout {
+			return q, errors.New("Parameter timeout must be a time like 30s, at most 10m") //nolint:staticcheck // likewise
+		}
+	}
+	switch v, _ := rq.param("envelope"); v {
+	case "", "none":
+	case "offset":
+		q.format = relay.Offsets
+	case "airship":
+		q.format = relay.Airship
+	default:
+		return q, errors.New("Parameter envelope must be none, offset or airship") //nolint:staticcheck // likewise
+	}
+	return q, nil
+}
+
+// alive makes the question that an endless answer asks every second: does its reader still have the right it was
+// opened with, to the same view? A token that has run out in the meantime does not end what it opened; one that was
+// revoked does, and so does a stream that was deleted, disabled or given other levels.
+func (g *Gateway) alive(rq *request, gr grant, a auth.Action) func() bool {
+	token := append([]byte(nil), rq.bearer()...)
+	who, st := gr.who, gr.stream
+	return func() bool {
+		now, err := g.registry.Authenticate(token)
+		if err != nil && !errors.Is(err, auth.ErrExpired) || err == nil && now != who {
+			return false
+		}
+		snap := g.registry.Snapshot()
+		same := snap.StreamByUUID(st.UUID)
+		return same != nil && same.Rule == st.Rule && snap.Authorize(who, a, same) == registry.Allowed
+	}
+}
+
+// streamHead is the head of an HTTP/1.1 answer that the stream writer sends before its first chunk.
+type streamHead struct {
+	contentType string
+	gzip        bool
+	keepOpen    bool
+	extra       []field
+}
+
+func (h streamHead) append(dst []byte) []byte {
+	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: "...)
+	dst = append(dst, h.contentType...)
+	// A proxy that buffers or repacks an endless answer shows its reader nothing.
+	dst = append(dst, "\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nVary: Accept-Encoding\r\nDate: "...)
+	dst = time.Now().UTC().AppendFormat(dst, http.TimeFormat)
+	dst = append(dst, "\r\nTransfer-Encoding: chunked\r\n"...)
+	if h.gzip {
+		dst = append(dst, "Content-Encoding: gzip\r\n"...)
+	}
+	if !h.keepOpen {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	for _, f := range h.extra {
+		dst = append(dst, f.name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, f.value...)
+		dst = append(dst, '\r', '\n')
+	}
+	return append(dst, '\r', '\n')
+}

@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+
+	"sluice/auth"
+	"sluice/delivery/stream"
+	"sluice/relay"
+)
+
+// handshakeFields are what a websocket's handshake is made of, names in the library's spelling.
+var handshakeFields = [...]string{"Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key"}
+
+// getSocket opens a websocket of a stream's events: GET /ws. Whatever is wrong is answered as HTTP before the upgrade.
+// Parameter asJson, which clients of 2021 send, changes nothing: events are JSON.
+func (g *Gateway) getSocket(rq *request, rs *response) {
+	rq.takeQueryToken()
+	gr, no, err := g.admit(rq, auth.Read, "")
+	switch {
+	case err != nil:
+		g.fail(rq, rs, shapePlain, err)
+		return
+	case no.status != 0:
+		no.write(rs, shapePlain)
+		return
+	}
+	handshake := handshakeOf(rq.header)
+	if err := stream.CheckHandshake(handshake); err != nil || !rq.http11 {
+		refuseHandshake(rs, err)
+		return
+	}
+	q, err := parseReadQuery(rq)
+	if err != nil {
+		rs.refuse(shapePlain, http.StatusBadRequest, err.Error())
+		return
+	}
+	reader, err := g.relay.OpenReader(rq.ctx, relay.Spec{Stream: gr.stream, From: q.from, Format: q.format, Framing: relay.SocketFrames})
+	if err != nil {
+		g.fail(rq, rs, shapePlain, err)
+		return
+	}
+	so := &stream.Socket{
+		Label:  stream.Label{Stream: gr.stream.Name, Kind: "websocket"},
+		Reader: reader, Handshake: handshake, Header: http.Header{}, Ping: g.cfg.Ping, Limit: q.limit, Until: q.until(rq),
+		Alive: g.alive(rq, gr, auth.Read),
+	}
+	if from, moved := reader.Started(); moved {
+		so.Header.Set("Sluice-From", from.String())
+	}
+	rs.status = http.StatusSwitchingProtocols
+	rs.takeover = &takeover{socket: so}
+}
+
+// handshakeOf copies what a websocket's handshake is made of.
+func handshakeOf(h headers) http.Header {
+	out := make(http.Header, len(handshakeFields))
+	for _, name := range handshakeFields {
+		for _, v := range h.PeekAll(name) {
+			out[name] = append(out[name], string(v))
+		}
+	}
+	return out
+}
+
+// refuseHandshake answers a request that no websocket can come of; err is nil where all but its version of HTTP is good.
+func refuseHandshake(rs *response, err error) {
+	switch {
+	case err == nil:
+		rs.refuse(shapePlain, http.StatusHTTPVersionNotSupported, "A websocket needs HTTP/1.1")
+	case errors.Is(err, stream.ErrKey):
+		rs.refuse(shapePlain, http.StatusBadRequest, err.Error())
+	default:
+		rs.refuse(shapePlain, http.StatusUpgradeRequired, err.Error())
+		rs.set("Upgrade", "websocket")
+		rs.set("Connection", "Upgrade")
+		rs.set("Sec-WebSocket-Version", "13")
+	}
+}
