@@ -60,8 +60,6 @@ func (m measure) figure() float64 {
 	return m.Value / m.Base
 }
 
-func (m measure) met() bool { return meets(m.figure(), m.Bound, m.Target) }
-
 func meets(figure float64, b bound, target float64) bool {
 	if b == atLeast {
 		return figure >= target

@@ -17,9 +17,6 @@ var eventTypes = set(
 // TypeCompliance is the type of the events that the compliance endpoint shows.
 const TypeCompliance = "COMPLIANCE"
 
-// KnownType tells whether a type is one of Airship's.
-func KnownType(t string) bool { return eventTypes[t] }
-
 // deviceTypes are the device types as requests write them.
 var deviceTypes = set("android", "ios", "amazon", "web", "email", "sms", "open")
 

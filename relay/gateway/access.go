@@ -100,7 +100,8 @@ func shownName(name string) string {
 	if len(name) > most {
 		name = name[:most] + "…"
 	}
-	return fmt.Sprintf("%+q", name)
+	q := strconv.Quote(name)
+	return "'" + q[1:len(q)-1] + "'"
 }
 
 func noStream(name string) denial {

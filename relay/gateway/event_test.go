@@ -46,7 +46,7 @@ func TestEvent(t *testing.T) {
 		{"no token", "POST", "/event", "", event, nil, 401, "Jwt is missing"},
 		{"garbage", "POST", "/event", "garbage", event, nil, 401, "Jwt verification fails"},
 		{"the admin must name a stream", "POST", "/event", adminToken, event, nil, 400, "*"},
-		{"which is not there", "POST", "/event?stream=nowhere", adminToken, event, nil, 404, `Stream "nowhere" does not exist`},
+		{"which is not there", "POST", "/event?stream=nowhere", adminToken, event, nil, 404, `Stream 'nowhere' does not exist`},
 		{"another stream's token", "POST", "/event?stream=payload", st.token, event, nil, 403, "*"},
 		{"derived credentials", "POST", "/event", derived.token, event, nil, 403, "*"},
 		{"the admin cannot send to a derived stream", "POST", "/event?stream=by-hand-2", adminToken, event, nil, 403, "*"},
