@@ -231,9 +231,11 @@ func (e *Engine) shardState(ctx context.Context, shard int) (jetstream.StreamSta
 	if !e.has(Stream{Shard: shard}) {
 		return jetstream.StreamState{}, ErrStream
 	}
-	ctx, cancel := e.readConn.bounded(ctx)
-	defer cancel()
-	s, err := e.js.Stream(ctx, shardStream(shard))
+	var s jetstream.Stream
+	err := e.readConn.askLeader(ctx, func(ctx context.Context) (err error) {
+		s, err = e.js.Stream(ctx, shardStream(shard))
+		return err
+	})
 	if err != nil {
 		return jetstream.StreamState{}, fmt.Errorf("state of shard %d: %w", shard, err)
 	}

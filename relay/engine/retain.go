@@ -223,13 +223,14 @@ func (e *Engine) deleteBlock(ctx context.Context, shard int, seq uint64) error {
 
 // subjects lists the subjects under which blocks of s lie: one for each node that wrote it.
 func (e *Engine) subjects(ctx context.Context, s Stream) ([]string, error) {
-	ctx, cancel := e.readConn.bounded(ctx)
-	defer cancel()
-	js, err := e.js.Stream(ctx, shardStream(s.Shard))
-	if err != nil {
-		return nil, fmt.Errorf("subjects of a stream: %w", err)
-	}
-	info, err := js.Info(ctx, jetstream.WithSubjectFilter(streamSubjects(s)))
+	var info *jetstream.StreamInfo
+	err := e.readConn.askLeader(ctx, func(ctx context.Context) error {
+		js, err := e.js.Stream(ctx, shardStream(s.Shard))
+		if err == nil {
+			info, err = js.Info(ctx, jetstream.WithSubjectFilter(streamSubjects(s)))
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("subjects of a stream: %w", err)
 	}

@@ -127,26 +127,35 @@ func directReply(m *nats.Msg) (stored, error) {
 // its leader answers nobody, not even later, and has another one after 4 to 10 s.
 const leaderPatience = 500 * time.Millisecond
 
+// askLeader repeats a question that only a leader answers, and that may be asked twice, until there is an answer or the
+// time is over: what bounded allows.
+func (l *link) askLeader(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := l.bounded(ctx)
+	defer cancel()
+	for {
+		try, done := context.WithTimeout(ctx, leaderPatience)
+		err := ask(try)
+		unanswered := try.Err() != nil
+		done()
+		if err == nil || !unanswered || ctx.Err() != nil {
+			return l.why(ctx, err)
+		}
+	}
+}
+
 // getLeader is get answered by the stream's leader, so that it sees every acknowledged write.
 func getLeader(ctx context.Context, l *link, stream string, req getRequest) (stored, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
 		return stored{}, err
 	}
-	ctx, cancel := l.bounded(ctx)
-	defer cancel()
 	var m *nats.Msg
-	for {
-		try, done := context.WithTimeout(ctx, leaderPatience)
-		m, err = l.request(try, "$JS.API.STREAM.MSG.GET."+stream, body)
-		unanswered := try.Err() != nil
-		done()
-		if err == nil || !unanswered || ctx.Err() != nil {
-			break
-		}
-	}
+	err = l.askLeader(ctx, func(ctx context.Context) error {
+		m, err = l.request(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+		return err
+	})
 	if err != nil {
-		return stored{}, fmt.Errorf("reading from the log's leader: %w", l.why(ctx, err))
+		return stored{}, fmt.Errorf("reading from the log's leader: %w", err)
 	}
 	var answer struct {
 		Err     *apiError `json:"error"`
