@@ -1,7 +1,7 @@
 package contract
 
 // Builtin returns the contracts that every project has: the two demo contracts that the STRM Privacy documents work
-// with, example in both versions that clients name. The caller may keep and change what it gets.
+// with, example in both versions that clients name, and that of Airship's own events. The caller may keep and change what it gets.
 func Builtin() []Definition {
 	example := Definition{
 		Ref:        "strmprivacy/example/1.3.0",
@@ -18,7 +18,7 @@ func Builtin() []Definition {
 		d.PiiFields = map[string]int{"uniqueIdentifier": 1, "consistentValue": 2, "someSensitiveValue": 3}
 		d.Validations = append([]Validation(nil), d.Validations...)
 	}
-	return []Definition{
+	all := []Definition{
 		{
 			Ref:              "strmprivacy/clickstream/1.0.0",
 			ShortID:          "clickstream",
@@ -34,7 +34,12 @@ func Builtin() []Definition {
 		},
 		example,
 		latest,
+		airshipDefinition(),
 	}
+	for i := range all {
+		all[i].Fingerprint = fingerprint(&all[i])
+	}
+	return all
 }
 
 const metaSchema = `{
@@ -56,10 +61,10 @@ const clickstreamSchema = `{
     {"name": "referrer", "type": "string"},
     {"name": "userAgent", "type": "string"},
     {"name": "conversion", "type": "int"},
+    {"name": "abTests", "type": {"type": "array", "items": "string"}},
     {"name": "customer", "type": {"type": "record", "name": "Customer", "fields": [
       {"name": "id", "type": "string"}
-    ]}},
-    {"name": "abTests", "type": {"type": "array", "items": "string"}}
+    ]}}
   ]}`
 
 const exampleSchema = `{

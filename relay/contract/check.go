@@ -33,11 +33,13 @@ type Checked struct {
 	ID, Type     []byte // unescaped, nil where the contract's envelope does not map them or the event has none
 	Occurred     int64  // Unix ms; 0: not mapped, or the event has none; the first millisecond of 1970 is given as 1
 	Device, User Span   // objects
+	Body         Span   // an object; of Airship's own events only
 
 	c      *Contract
 	src    []byte // the text being read: the body, or a default
 	out    []byte // { and what is written so far
 	text   []byte // unescaped strings
+	datum  []byte // an Avro datum as text
 	names  [][]byte
 	wide   []uint64 // seen fields of records with more than 64
 	depth  int
@@ -49,6 +51,9 @@ type Checked struct {
 // it; the error is a *Violation. Safe for concurrent use with different outs.
 func (c *Contract) Check(out *Checked, body []byte) error {
 	out.reset(c, body)
+	if c.airship != nil {
+		return c.checkAirship(out, body)
+	}
 	if !utf8.Valid(body) {
 		return invalid(notUTF8, invalidUTF8(body))
 	}
@@ -56,11 +61,16 @@ func (c *Contract) Check(out *Checked, body []byte) error {
 	if i < len(body) && body[i] != '{' {
 		return invalid("it is not an object", i)
 	}
-	if i = out.record(c.root, i); i < 0 {
+	if i = out.value(c.root, i); i < 0 {
 		return out.fault.violation(c)
 	}
 	if i = skipSpace(body, i); i < len(body) {
 		return invalid("the object is followed by something else", i)
+	}
+	if c.json != nil {
+		if v := c.json.check(c, body); v != nil {
+			return v
+		}
 	}
 	if out.ContractRef == nil && out.SchemaID == nil {
 		out.fault.kind = faultMissing
@@ -82,7 +92,7 @@ func (c *Contract) Check(out *Checked, body []byte) error {
 
 // Held is how many bytes of memory it keeps for the next Check: a pool lets go of one that once met a huge event.
 func (o *Checked) Held() int {
-	return cap(o.out) + cap(o.text) + 8*cap(o.wide) + 24*cap(o.names) + 56*cap(o.Personal)
+	return cap(o.out) + cap(o.text) + cap(o.datum) + 8*cap(o.wide) + 24*cap(o.names) + 56*cap(o.Personal)
 }
 
 func (o *Checked) reset(c *Contract, body []byte) {
@@ -93,7 +103,7 @@ func (o *Checked) reset(c *Contract, body []byte) {
 	o.Key, o.Subject, o.Consent = nil, nil, 0
 	o.ContractRef, o.SchemaID = nil, nil
 	o.ID, o.Type, o.Occurred = nil, nil, 0
-	o.Device, o.User = Span{}, Span{}
+	o.Device, o.User, o.Body = Span{}, Span{}, Span{}
 	if o.fault.kind != 0 {
 		o.fault = fault{}
 	}

@@ -10,6 +10,10 @@
 // contract says something about, so that a note (personal, key field, validated…) lies on the node of exactly
 // that path. Regular expressions become byte automata where they are small enough.
 //
+// [Resolve] comes before: it finds out the type of a schema and makes an Avro one of a Simple Schema. A JSON Schema
+// has a plan of open objects: the same pass checks the text, compacts and notes, and then the schema's own validator
+// is asked. That one allocates, and is stopped where it takes too many steps.
+//
 // # What an event may look like
 //
 // The text must be one JSON object (RFC 8259) of valid UTF-8. No member of an object may be named twice, no
@@ -25,6 +29,9 @@
 //
 // What comes out says the same in one way: no white space, unions plain, the order of members as sent and
 // absent ones appended with their defaults, numbers and the escapes in strings as they were sent.
+//
+// An event may also come as a bare Avro datum. It is written as JSON text first, of which the pass then says what it
+// says of any other; [Contract.CheckAs] tells the two apart where nobody said.
 //
 // # Errors
 //
@@ -42,15 +49,20 @@ import (
 type Contract struct {
 	def      Definition
 	ref      []byte
-	root     *node  // what JSON events are held to
-	wire     *node  // the schema as it is, for Avro's binary encoding
-	metaRef  string // the member of strmMeta that must name the contract
+	root     *node       // what JSON events are held to
+	wire     *node       // the schema as it is, for Avro's binary encoding; nil for a JSON Schema
+	json     *jsonSchema // nil for Avro
+	metaRef  string      // the member of strmMeta that must name the contract
 	personal []string
 	levels   []uint8
 	hasKey   bool
 	grow     int // bytes that defaults can add to an event without arrays
 
 	queries []query // parts of the envelope that need a gjson query
+
+	// Of AirshipRef: its known types, and how a strmMeta is read.
+	airship     airshipTypes
+	airshipMeta *node
 }
 
 // Definition is the definition that was compiled. Its slices and maps belong to the contract: read only.
@@ -61,6 +73,9 @@ func (c *Contract) Ref() string { return c.def.Ref }
 
 // RefBytes is Ref without an allocation. Read only.
 func (c *Contract) RefBytes() []byte { return c.ref }
+
+// ShortID is the name that clients of 2021 know the contract by, empty for none.
+func (c *Contract) ShortID() string { return c.def.ShortID }
 
 // PersonalFields are the slash paths of the personal fields, the index being [Personal.Path]. Read only.
 func (c *Contract) PersonalFields() []string { return c.personal }
@@ -76,8 +91,11 @@ const (
 	maxRegexBytes  = 4096
 )
 
-// SchemaTypeAvro is the type of schema that Compile understands.
-const SchemaTypeAvro = "AVRO"
+// The types of schema that Compile understands.
+const (
+	SchemaTypeAvro = "AVRO"
+	SchemaTypeJSON = "JSONSCHEMA"
+)
 
 // Compile checks a definition and makes its plan. The error, a [*DefinitionError], names the field and the rule
 // that is broken. The definition must not be changed afterwards.
@@ -88,26 +106,41 @@ func Compile(d Definition) (*Contract, error) {
 	if d.ShortID != "" && !shortIDForm.MatchString(d.ShortID) {
 		return nil, faulty("shortId", "'%s' must be 1 to 100 letters, digits, '_' and '-'", shown(d.ShortID))
 	}
-	switch {
-	case d.SchemaType != SchemaTypeAvro:
-		return nil, faulty("schemaType", "'%s' is not supported, it must be %s", shown(d.SchemaType), SchemaTypeAvro)
-	case len(d.Schema) > MaxSchemaBytes:
+	if d.SchemaType == SchemaTypeAirship {
+		return compileAirship(d)
+	}
+	if len(d.Schema) > MaxSchemaBytes {
 		return nil, faulty("schema", "it has %d bytes, at most %d are taken", len(d.Schema), MaxSchemaBytes)
 	}
-	schema, err := avro.Parse(d.Schema)
-	if err != nil {
-		return nil, faulty("schema", "%w", err)
-	}
-	root, err := plan(schema.Root())
-	if err != nil {
+	c := &Contract{def: d, ref: []byte(d.Ref)}
+	if err := c.parseSchema(); err != nil {
 		return nil, err
 	}
-	c := &Contract{def: d, ref: []byte(d.Ref), root: root}
-	for _, step := range []func() error{c.cutMeta, c.notePersonal, c.noteValidations, c.noteKey, c.noteSubject, c.noteEnvelope, c.checkDefaults} {
+	for _, step := range []func() error{c.cutMeta, c.checkMetadata, c.notePersonal, c.noteValidations, c.noteKey, c.noteSubject, c.noteEnvelope, c.checkDefaults} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	c.personal, c.levels = slices.Clip(c.personal), slices.Clip(c.levels)
 	return c, nil
+}
+
+func (c *Contract) parseSchema() error {
+	switch c.def.SchemaType {
+	case SchemaTypeAvro:
+		schema, err := avro.Parse(c.def.Schema)
+		if err != nil {
+			return faulty("schema", "%w", err)
+		}
+		c.wire, err = plan(schema.Root())
+		c.root = c.wire
+		return err
+	case SchemaTypeJSON:
+		var err error
+		c.json, err = compileJSONSchema(c.def.Schema)
+		c.root = newOpen()
+		return err
+	default:
+		return faulty("schemaType", "'%s' is not supported, it must be %s or %s", shown(c.def.SchemaType), SchemaTypeAvro, SchemaTypeJSON)
+	}
 }

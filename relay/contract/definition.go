@@ -20,12 +20,20 @@ type PersonalData struct {
 	IsPii        bool `json:"isPii"`
 	IsQuasiID    bool `json:"isQuasiId,omitempty"` // for people to read; it encrypts nothing
 	PurposeLevel int  `json:"purposeLevel"`        // the consent level that opens the field, 0 to 63
+	// Special is the kind of special personal data of the GDPR, for people to read.
+	Special string `json:"gdprSpecialPersonalDataType,omitempty"`
 }
 
 // FieldMetadata describes one field; where it has a PersonalDataConfig that beats PiiFields.
 type FieldMetadata struct {
 	FieldName          string        `json:"fieldName"` // slash path
 	PersonalDataConfig *PersonalData `json:"personalDataConfig,omitempty"`
+
+	// For people to read.
+	StatisticalDataType string   `json:"statisticalDataType,omitempty"` // NOMINAL, ORDINAL or NUMERICAL
+	OrdinalValues       []string `json:"ordinalValues,omitempty"`
+
+	NullHandlingConfig *NullHandling `json:"nullHandlingConfig,omitempty"`
 }
 
 // Envelope maps parts of an event to the Airship envelope; every value is a gjson path into the event without
@@ -44,13 +52,16 @@ type Envelope struct {
 type Definition struct {
 	Ref              string          `json:"ref"` // handle/name/version
 	ShortID          string          `json:"shortId,omitempty"`
-	SchemaType       string          `json:"schemaType"` // AVRO
+	SchemaType       string          `json:"schemaType"` // AVRO or JSONSCHEMA
 	Schema           string          `json:"schema"`
 	KeyField         string          `json:"keyField"`
 	PiiFields        map[string]int  `json:"piiFields,omitempty"` // slash path to consent level
 	FieldMetadata    []FieldMetadata `json:"fieldMetadata,omitempty"`
 	Validations      []Validation    `json:"validations,omitempty"`
 	DataSubjectField string          `json:"dataSubjectField,omitempty"`
+	SimpleSchema     string          `json:"simpleSchema,omitempty"` // what Schema was made from
+	Fingerprint      string          `json:"fingerprint,omitempty"`  // of an Avro schema; made by Resolve
+	Metadata         *Metadata       `json:"metadata,omitempty"`
 	Envelope         *Envelope       `json:"envelope,omitempty"`
 }
 

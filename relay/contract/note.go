@@ -78,12 +78,25 @@ var texts = []kind{kindString}
 
 // note changes the node at a slash path of the plan.
 func (c *Contract) note(what, path string, kinds []kind, lists bool, must string, add func(leaf *node, n *note) error) error {
+	if c.json != nil {
+		return c.noteOpen(what, path, kinds, lists, must, add)
+	}
 	root, err := c.root.graft(strings.Split(path, "/"), lists, noted(kinds, lists, must, add))
 	if err != nil {
 		return faulty(what, "field '%s' %w", shown(path), err)
 	}
 	c.root = root
 	return nil
+}
+
+// exists tells whether the schema has a slash path; the error completes a sentence about it.
+func (c *Contract) exists(path string) error {
+	if c.json != nil {
+		_, err := c.json.find(path, true)
+		return err
+	}
+	_, err := c.root.graft(strings.Split(path, "/"), true, func(n *node) (*node, error) { return n, nil })
+	return err
 }
 
 const (
@@ -105,7 +118,7 @@ func (c *Contract) notePersonal() error {
 			return faulty("fieldMetadata", "field '%s' is described twice", shown(path))
 		}
 		described[path] = true
-		if _, err := c.root.graft(strings.Split(path, "/"), true, func(n *node) (*node, error) { return n, nil }); err != nil {
+		if err := c.exists(path); err != nil {
 			return faulty("fieldMetadata", "field '%s' %w", shown(path), err)
 		}
 		_, listed := levels[path]
@@ -198,6 +211,9 @@ func (c *Contract) noteSubject() error {
 // cutMeta checks that the schema has strmMeta and puts a node in its place that takes every form that strmMeta had
 // over the years: whatever of it the gateway overwrites need not be sent, or may be sent as null.
 func (c *Contract) cutMeta() error {
+	if c.json != nil {
+		return c.cutOpenMeta()
+	}
 	k, ok := c.root.index["strmMeta"]
 	if !ok {
 		return faulty("schema", "field 'strmMeta' is missing")

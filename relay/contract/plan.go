@@ -25,6 +25,7 @@ const (
 	kindRecord
 	kindUnion
 	kindLevels // strmMeta.consentLevels
+	kindOpen   // what a JSON Schema is asked about: see open
 )
 
 // node says what may stand at one place of an event. A tree with shared branches, or a graph where the schema is
@@ -40,10 +41,14 @@ type node struct {
 
 	elem    *node    // array, map
 	size    int      // fixed
+	double  bool     // of kindFloat: 8 bytes as Avro, not 4
 	symbols []string // enum
+
+	open *open // kindOpen
 
 	branches []*node // union, without null
 	nullable bool    // union has null
+	nullAt   int     // at which place of the union
 }
 
 // field is a member of a record.
@@ -110,6 +115,8 @@ func (n *node) describe() string {
 			return "one of " + all
 		}
 		return fmt.Sprintf("one of the %d symbols of %s", len(n.symbols), n.name)
+	case kindOpen:
+		return n.open.described()
 	case kindArray, kindLevels:
 		return "array"
 	case kindUnion:
@@ -158,7 +165,7 @@ func (p *planner) node(s *avro.SchemaNode, space string, depth int) (*node, erro
 		return nil, faulty("schema", "its types are nested deeper than %d", schemaDepth)
 	}
 	if k, ok := primitives[s.Type]; ok {
-		return &node{kind: k, name: s.Type, logical: s.LogicalType}, nil
+		return &node{kind: k, name: s.Type, logical: s.LogicalType, double: s.Type == "double"}, nil
 	}
 	full := fullName(s.Name, s.Namespace)
 	inner := space
@@ -194,7 +201,7 @@ func (p *planner) node(s *avro.SchemaNode, space string, depth int) (*node, erro
 				return nil, err
 			}
 			if b.kind == kindNull {
-				n.nullable = true
+				n.nullable, n.nullAt = true, i
 			} else {
 				n.branches = append(n.branches, b)
 			}

@@ -43,6 +43,8 @@ func (o *Checked) value(n *node, i int) int {
 		return o.dict(n, i)
 	case kindLevels:
 		return o.levels(n, i)
+	case kindOpen:
+		return o.openValue(n, i, false)
 	case kindInt, kindLong, kindFloat:
 		return o.number(n, i)
 	case kindBoolean:
