@@ -17,6 +17,9 @@ var eventTypes = set(
 // TypeCompliance is the type of the events that the compliance endpoint shows.
 const TypeCompliance = "COMPLIANCE"
 
+// typeOffsetUpdate is what no event of a stream has: each connection makes its own.
+const typeOffsetUpdate = "OFFSET_UPDATE"
+
 // deviceTypes are the device types as requests write them.
 var deviceTypes = set("android", "ios", "amazon", "web", "email", "sms", "open")
 

@@ -19,7 +19,8 @@ import (
 	"unsafe"
 )
 
-// Event is what a filter looks at. Its slices are borrowed for the time of the call.
+// Event is what filters look at. Its slices are borrowed: they may not change while it is in use. One goroutine at a
+// time, for it remembers what was looked at; another event takes its memory by Next.
 type Event struct {
 	Type               []byte
 	ID                 []byte
@@ -28,6 +29,8 @@ type Event struct {
 	Offset             uint64 // 0: not given
 	JSON               []byte // the event's own text: valid JSON, an object
 	Device, User, Body []byte // parts of the Airship envelope, valid JSON, nil where there is none
+
+	memo memo
 }
 
 // Filter passes the events that a consumer asked for. Immutable, safe for concurrent use; a nil filter passes every
@@ -36,6 +39,8 @@ type Filter struct {
 	clauses []clause
 	types   []string
 	key     string
+
+	only, without map[string]bool // Within: the types of its scope; nil only is all
 }
 
 // Key is a text that two filters share only if they pass the same events; filters that differ in the order of what
@@ -60,6 +65,9 @@ func (f *Filter) Match(e *Event) bool {
 	if f == nil {
 		return true
 	}
+	if !f.inScope(e.Type) {
+		return false
+	}
 	for i := range f.clauses {
 		if f.clauses[i].match(e) {
 			return true
@@ -70,13 +78,14 @@ func (f *Filter) Match(e *Event) bool {
 
 // clause is one filter object. What it does not name passes.
 type clause struct {
-	types         map[string]bool
-	latency       int64           // ms, -1: any
-	deviceTypes   map[string]bool // as events write them, in capitals
-	devices       []selector
-	users         []selector
-	notifications []selector
-	predicates    []predicate
+	types       map[string]bool
+	latency     int64           // ms, -1: any
+	deviceTypes map[string]bool // as events write them, in capitals
+	named       [3]*selectors   // devices, users, notifications
+	predicates  []predicate
+
+	// rest are the canonical texts of the clause without its devices, its users, its notifications.
+	rest [3]string
 }
 
 func (c *clause) match(e *Event) bool {
@@ -86,12 +95,12 @@ func (c *clause) match(e *Event) bool {
 	if c.latency >= 0 && e.Now-e.Occurred > c.latency {
 		return false
 	}
-	if c.deviceTypes != nil && !c.deviceTypes[member(text(e.Device), "device_type").str()] {
+	if c.deviceTypes != nil && !c.deviceTypes[e.member(partDevice, "device_type").str()] {
 		return false
 	}
-	return selected(c.devices, e.Device, matchDevice) &&
-		selected(c.users, e.User, (*selector).matchMember) &&
-		selected(c.notifications, e.Body, matchPush) &&
+	return c.named[byDevice].match(e, partDevice) &&
+		c.named[byUser].match(e, partUser) &&
+		c.named[byPush].matchPush(e) &&
 		c.satisfied(e)
 }
 
@@ -102,53 +111,6 @@ func (c *clause) satisfied(e *Event) bool {
 		}
 	}
 	return len(c.predicates) == 0
-}
-
-// selector names members of an object and the strings that they must be, all of them.
-type selector []wanted
-
-type wanted struct{ name, value string }
-
-// selected tells whether one of the selectors matches the object, or there are none.
-func selected(all []selector, object []byte, match func(s *selector, object string) bool) bool {
-	for i := range all {
-		if match(&all[i], text(object)) {
-			return true
-		}
-	}
-	return len(all) == 0
-}
-
-func (s *selector) matchMember(object string) bool {
-	for _, w := range *s {
-		if member(object, w.name).str() != w.value {
-			return false
-		}
-	}
-	return true
-}
-
-// channels are the names under which events of different ages give the channel of their device.
-var channels = [...]string{"channel", "ios_channel", "android_channel", "amazon_channel"}
-
-func matchDevice(s *selector, device string) bool {
-	for _, w := range *s {
-		if w.name != "channel" {
-			if member(device, w.name).str() != w.value {
-				return false
-			}
-			continue
-		}
-		if !slices.ContainsFunc(channels[:], func(name string) bool { return member(device, name).str() == w.value }) {
-			return false
-		}
-	}
-	return true
-}
-
-// matchPush looks for the push in the event's body, or in the push that brought the event about.
-func matchPush(s *selector, body string) bool {
-	return s.matchMember(body) || s.matchMember(member(body, "triggering_push").object())
 }
 
 // text looks at bytes as a string without copying them: for the time of a call, in which nobody changes them.

@@ -53,6 +53,8 @@ func TestParse(t *testing.T) {
 		all.WriteString(`,{"latency":1}`)
 	}
 	deep := strings.Repeat(`{"not":`, 40) + `{"key":"a","value":{"is_present":true}}` + strings.Repeat("}", 40)
+	nested := strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 200)
+	parse(t, `{"filters":{"predicates":{"key":"x","value":{"equals":`+nested+`}}}}`)
 	predicate := func(p string) string { return `{"filters":{"predicates":` + p + `}}` }
 	for _, tc := range []struct{ body, want string }{
 		{`[]`, "The request must be a JSON object"},
@@ -68,6 +70,9 @@ func TestParse(t *testing.T) {
 		{`{"resume_offset":""}`, "'resume_offset' must be an offset that the stream gave"},
 		{`{"resume_offset":1.5}`, "'resume_offset' must be an offset that the stream gave"},
 		{`{"enable_offset_updates":"true"}`, "'enable_offset_updates' must be true or false"},
+		{`{"start":"LATEST","filters":{},"start":"EARLIEST"}`, "'start' is given twice"},
+		{`{"filters":[{},{"types":["OPEN"],"types":["CLOSE"]}]}`, "'filters/1/types' is given twice"},
+		{`{"filters":[{"predicates":{"key":"a","value":{"at_least":1,"at_\u006ceast":2}}}]}`, "'filters/0/predicates/value/at_least' is given twice"},
 		{`{"filters":[]}`, "'filters' must not be empty"},
 		{`{"filters":null}`, "'filters' must be an object"},
 		{`{"filters":[{},1]}`, "'filters/1' must be an object"},
@@ -429,6 +434,55 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	s := parse(t, `{"subset":{"type":"PARTITION","count":4,"selection":1}}`).Subset
 	if n := testing.AllocsPerRun(100, func() { s.Match(e.ID) }); n != 0 {
 		t.Errorf("subset: %v allocations", n)
+	}
+}
+
+// An event that takes the memory of the one before costs nothing, and shows nothing of that one.
+func TestNextEvent(t *testing.T) {
+	f := parse(t, `{"filters":[{"devices":[{"channel":"ch-1"}]},{"predicates":{"scope":["body","triggering_push"],"key":"push_id","value":{"is_present":true}}}]}`).Filter
+	full, bare := open(), filter.Event{Type: []byte("OPEN"), JSON: []byte(`{}`)}
+	full.Body = []byte(`{"triggering_push":{"push_id":"p-1"}}`)
+	var e filter.Event
+	both := func() {
+		e.Next(*full)
+		if !f.Match(&e) {
+			t.Error("the event does not pass")
+		}
+		e.Next(bare)
+		if f.Match(&e) {
+			t.Error("the next event passes by what the one before had")
+		}
+	}
+	both()
+	if n := testing.AllocsPerRun(100, both); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Whoever is named by several members must have them all, and who is named by one is found among many.
+func TestManySelectors(t *testing.T) {
+	var users []string
+	for i := range 999 {
+		users = append(users, fmt.Sprintf(`{"contact_id":"person-%d"}`, i))
+	}
+	users = append(users, `{"contact_id":"co-1","named_user_id":"piet"}`)
+	f := parse(t, `{"filters":{"users":[`+strings.Join(users, ",")+`]}}`).Filter
+	for user, want := range map[string]bool{
+		`{"contact_id":"person-0"}`:                         true,
+		`{"contact_id":"person-998","named_user_id":"jan"}`: true,
+		`{"contact_id":"person-999"}`:                       false,
+		`{"named_user_id":"person-5"}`:                      false,
+		`{"contact_id":"co-1","named_user_id":"piet"}`:      true,
+		`{"contact_id":"co-1","named_user_id":"jan"}`:       false,
+		`{"contact_id":"co-1"}`:                             false,
+		`{"contact_id":5}`:                                  false,
+		`["person-0"]`:                                      false,
+		`"person-0"`:                                        false,
+		``:                                                  false,
+	} {
+		if got := f.Match(&filter.Event{Type: []byte("OPEN"), User: []byte(user)}); got != want {
+			t.Errorf("user %s: got %t", user, got)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ type Request struct {
 	Start               string // EARLIEST, LATEST, or empty where the request does not say
 	ResumeOffset        string // decimal digits, or empty; where both are given this one counts
 	Filter              *Filter
+	Types               []string // that some filter names, sorted
 	Subset              *Subset
 	EnableOffsetUpdates bool
 }
@@ -26,6 +28,11 @@ type Request struct {
 // Parse reads the body of a request; an empty body is an empty request. The error is an *Error.
 func Parse(body []byte) (Request, error) {
 	return parse(body, &compiler{})
+}
+
+// ParseKnowing is Parse where other types of events than Airship's are known too.
+func ParseKnowing(body []byte, types func(string) bool) (Request, error) {
+	return parse(body, &compiler{types: types})
 }
 
 // ParseCompliance reads the body of a request to the compliance endpoint, whose filters know only latency and the
@@ -64,6 +71,7 @@ func parse(body []byte, c *compiler) (Request, error) {
 			}
 		case "filters":
 			r.Filter, err = c.filter(name, v, nil)
+			r.Types = sorted(c.named)
 		case "subset":
 			r.Subset, err = parseSubset(name, v)
 		case "enable_offset_updates":
@@ -116,6 +124,9 @@ func decode(body []byte) (any, error) {
 	if !utf8.Valid(body) {
 		return nil, refuse("", "is not UTF-8")
 	}
+	if path, twice := repeated(body); twice {
+		return nil, refuse(path, "is given twice")
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var v any
@@ -130,9 +141,11 @@ func decode(body []byte) (any, error) {
 
 // compiler compiles one request.
 type compiler struct {
-	compliance bool // the compliance endpoint's
-	own        bool // types need not be Airship's
-	count      int  // predicates so far
+	compliance bool              // the compliance endpoint's
+	own        bool              // types need not be Airship's
+	types      func(string) bool // knows other types than Airship's; nil: there are none
+	count      int               // predicates so far
+	named      map[string]bool   // types
 }
 
 // maxFilters bounds how many filters a request may OR.
@@ -179,6 +192,7 @@ func (c *compiler) filter(path string, v any, types []string) (*Filter, error) {
 	if unbound {
 		return nil, nil
 	}
+	f.clauses = joined(f.clauses)
 	f.key = canonical(keys)
 	if !every {
 		f.types = sorted(passed)
@@ -201,7 +215,13 @@ func (c *compiler) restrict(cl *clause, key *string, types []string) bool {
 		}
 	}
 	cl.types = left
-	*key = "types" + canonical(quoted(sorted(left))) + *key
+	scope := "types" + canonical(quoted(sorted(left)))
+	*key = scope + *key
+	for by, s := range cl.named {
+		if s != nil {
+			cl.rest[by] = scope + cl.rest[by]
+		}
+	}
 	return len(left) > 0
 }
 
@@ -213,6 +233,7 @@ func (c *compiler) clause(path string, v any) (clause, string, error) {
 		return cl, "", refuse(path, "must be an object")
 	}
 	var keys []string
+	var place [3]int // of each of named in keys
 	for _, name := range sorted(m) {
 		v, at := m[name], path+"/"+name
 		if c.compliance && name != "device_types" && name != "latency" {
@@ -222,8 +243,14 @@ func (c *compiler) clause(path string, v any) (clause, string, error) {
 		var err error
 		switch name {
 		case "types":
-			known := func(t string) bool { return eventTypes[t] || c.own && t != "" }
+			known := func(t string) bool {
+				return eventTypes[t] || c.own && t != "" || c.types != nil && t != typeOffsetUpdate && t != "" && c.types(t)
+			}
 			cl.types, key, err = constants(at, v, known, "an event type", strings.Clone)
+			if c.named == nil {
+				c.named = map[string]bool{}
+			}
+			maps.Copy(c.named, cl.types)
 		case "device_types":
 			known := deviceTypes
 			if c.compliance {
@@ -231,11 +258,11 @@ func (c *compiler) clause(path string, v any) (clause, string, error) {
 			}
 			cl.deviceTypes, key, err = constants(at, v, func(t string) bool { return known[t] }, "a device type", strings.ToUpper)
 		case "devices":
-			cl.devices, key, err = selectors(at, v, false, false, "channel", "named_user_id", "ios_channel", "android_channel", "amazon_channel")
+			cl.named[byDevice], key, err = c.selectors(byDevice, at, v)
 		case "users":
-			cl.users, key, err = selectors(at, v, false, false, "contact_id", "named_user_id")
+			cl.named[byUser], key, err = c.selectors(byUser, at, v)
 		case "notifications":
-			cl.notifications, key, err = selectors(at, v, true, true, "push_id", "group_id")
+			cl.named[byPush], key, err = c.selectors(byPush, at, v)
 		case "latency":
 			cl.latency, err = wholeNumber(v)
 			if err != nil || cl.latency < 0 {
@@ -250,7 +277,15 @@ func (c *compiler) clause(path string, v any) (clause, string, error) {
 		if err != nil {
 			return cl, "", err
 		}
+		if by, ok := selectorNames[name]; ok {
+			place[by] = len(keys)
+		}
 		keys = append(keys, name+key)
+	}
+	for by, s := range cl.named {
+		if s != nil {
+			cl.rest[by] = "{" + strings.Join(slices.Delete(slices.Clone(keys), place[by], place[by]+1), ",") + "}"
+		}
 	}
 	return cl, "{" + strings.Join(keys, ",") + "}", nil
 }
@@ -276,47 +311,6 @@ func constants(path string, v any, known func(string) bool, what string, as func
 		all[as(s)] = true
 	}
 	return all, canonical(quoted(sorted(all))), nil
-}
-
-// selectors reads an array of objects that name things by one of their ids, or one such object where that may be;
-// with alone an object may hold one id only.
-func selectors(path string, v any, single, alone bool, names ...string) ([]selector, string, error) {
-	list, isList := v.([]any)
-	if _, isObject := v.(map[string]any); isObject && single {
-		list = []any{v}
-	} else if !isList {
-		return nil, "", refuse(path, "must be an array")
-	}
-	if len(list) == 0 {
-		return nil, "", refuse(path, "must not be empty")
-	}
-	all := make([]selector, len(list))
-	keys := make([]string, len(list))
-	for i := range list {
-		at := path
-		if isList {
-			at = path + "/" + strconv.Itoa(i)
-		}
-		m, ok := list[i].(map[string]any)
-		if !ok {
-			return nil, "", refuse(at, "must be an object")
-		}
-		if len(m) == 0 || alone && len(m) > 1 {
-			return nil, "", refuse(at, "must have one of %s", strings.Join(names, ", "))
-		}
-		for _, name := range sorted(m) {
-			if !slices.Contains(names, name) {
-				return nil, "", refuse(at+"/"+name, "is not known here, there are %s", strings.Join(names, ", "))
-			}
-			s, ok := m[name].(string)
-			if !ok || s == "" {
-				return nil, "", refuse(at+"/"+name, "must be a string that is not empty")
-			}
-			all[i] = append(all[i], wanted{name, s})
-			keys[i] += name + "=" + strconv.Quote(s) + " "
-		}
-	}
-	return all, canonical(keys), nil
 }
 
 func quoted(all []string) []string {

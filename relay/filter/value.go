@@ -53,47 +53,65 @@ type subject struct {
 
 // at walks along names; what is missing or no object on the way is absent.
 func (s subject) at(path []string) value {
-	v := s.element
 	if s.event != nil {
-		if len(path) == 0 {
-			return value{}
-		}
-		v = s.event.part(path[0])
-		path = path[1:]
+		return s.event.at(path)
 	}
+	v := s.element
 	for _, name := range path {
 		v = member(v.object(), name)
 	}
 	return v
 }
 
-// part is a member of the event in its envelope.
-func (e *Event) part(name string) value {
+// at walks along names through the event in its envelope.
+func (e *Event) at(path []string) value {
+	if len(path) == 0 {
+		return value{}
+	}
+	in := int32(-1)
+	switch path[0] {
+	case "device":
+		in = e.root(partDevice)
+	case "user":
+		in = e.root(partUser)
+	case "body":
+		in = e.root(partBody)
+	default:
+		if v, ok := e.own(path[0]); ok {
+			if len(path) > 1 {
+				return value{} // these are texts
+			}
+			return v
+		}
+		in = e.memo.member(e.root(partOwn), path[0])
+	}
+	for _, name := range path[1:] {
+		in = e.memo.member(in, name)
+	}
+	return e.memo.value(in)
+}
+
+// own is what the envelope has beside the event's JSON; ok is false for other names.
+func (e *Event) own(name string) (v value, ok bool) {
 	switch name {
 	case "id":
-		return word(text(e.ID))
+		return word(text(e.ID)), true
 	case "type":
-		return word(text(e.Type))
+		return word(text(e.Type)), true
 	case "occurred":
-		return moment(e.Occurred)
+		return moment(e.Occurred), true
 	case "processed":
 		if e.Processed == 0 {
-			return value{}
+			return value{}, true
 		}
-		return moment(e.Processed)
+		return moment(e.Processed), true
 	case "offset":
 		if e.Offset == 0 {
-			return value{}
+			return value{}, true
 		}
-		return word(strconv.FormatUint(e.Offset, 10))
-	case "device":
-		return value{gjson.Parse(text(e.Device))}
-	case "user":
-		return value{gjson.Parse(text(e.User))}
-	case "body":
-		return value{gjson.Parse(text(e.Body))}
+		return word(strconv.FormatUint(e.Offset, 10)), true
 	}
-	return member(text(e.JSON), name)
+	return value{}, false
 }
 
 func word(s string) value { return value{gjson.Result{Type: gjson.String, Str: s}} }
