@@ -22,6 +22,7 @@ type pending struct {
 	seq  uint64
 
 	id     blockID
+	sealed int64  // Unix milliseconds
 	stored []byte // the encoded block, while in flight
 	sent   bool   // it was handed to the log at least once
 }

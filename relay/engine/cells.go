@@ -17,6 +17,7 @@ import (
 type Cells struct {
 	e       *Engine
 	batches chan struct{} // one slot for each batch under way; the server allows 50 for a stream
+	tried   attempts
 
 	mu      sync.Mutex
 	watches map[*watch]struct{}
@@ -110,10 +111,14 @@ func (c *Cells) Batch(ctx context.Context, w []Write) error {
 	for attempt := 1; ; attempt++ {
 		last, err := c.publish(ctx, id+"-"+strconv.Itoa(attempt), id, w, expect)
 		if err == nil {
+			c.tried.worked()
 			for i := range w {
 				w[i].Revision = last - uint64(len(w)-1-i)
 			}
 			return nil
+		}
+		if noWrite(err) && ctx.Err() == nil {
+			c.tried.failed()
 		}
 		if ctx.Err() != nil {
 			return ErrUnconfirmed

@@ -22,9 +22,19 @@ const silenceLimit = 10 * time.Second
 // the last is told. It returns an error when the interruption was so long that marks of erased cells may be gone; the
 // caller must then begin anew. fn must not block: it holds up this watch alone, but makes what it told old.
 func (c *Cells) Watch(ctx context.Context, prefix string, fn func(Cell), ready func()) error {
-	subjects, err := prefixSubjects(prefix)
-	if err != nil {
-		return err
+	return c.WatchAll(ctx, []string{prefix}, fn, ready)
+}
+
+// WatchAll is Watch of several prefixes, none of which begins with another, as one: the order of the changes is that of
+// their revisions, across all of them.
+func (c *Cells) WatchAll(ctx context.Context, prefixes []string, fn func(Cell), ready func()) error {
+	var subjects []string
+	for _, prefix := range prefixes {
+		more, err := prefixSubjects(prefix)
+		if err != nil {
+			return err
+		}
+		subjects = append(subjects, more...)
 	}
 	if c.e.closing.Load() {
 		return ErrClosed

@@ -13,6 +13,7 @@ const (
 	recTypeLen    = 8
 	recContract   = 10
 	recFieldCount = 12
+	recTurn       = 14
 	recRequestID  = 16
 	recOccurred   = 32
 	recProcessed  = 40
@@ -67,6 +68,7 @@ func appendRecord(dst []byte, r *Record) ([]byte, error) {
 	copy(b[recKeyLink:], r.KeyLink[:])
 	le.PutUint32(b[recEra:], r.Locator.Era)
 	le.PutUint32(b[recGeneration:], r.Locator.Generation)
+	le.PutUint16(b[recTurn:], r.Locator.Turn)
 	le.PutUint64(b[recLeaf:], r.Locator.Leaf)
 	putSpan(b[recDevice:], r.Device)
 	putSpan(b[recUser:], r.User)
@@ -98,7 +100,7 @@ func checkRecord(b []byte) (size, fields int, ok bool) {
 	payload := le.Uint32(b[recPayloadLen:])
 	want := recFixed + uint64(recField*fields) + uint64(le.Uint16(b[recIDLen:])) + uint64(le.Uint16(b[recTypeLen:])) +
 		uint64(le.Uint16(b[recContract:])) + uint64(payload)
-	if want != uint64(total) || b[5] != 0 || b[14] != 0 || b[15] != 0 {
+	if want != uint64(total) || b[5] != 0 {
 		return 0, 0, false
 	}
 	if !getSpan(b[recDevice:]).within(payload) || !getSpan(b[recUser:]).within(payload) || !getSpan(b[recBody:]).within(payload) {
@@ -140,7 +142,9 @@ func readRecord(r *Record, b []byte, fields []Field) {
 	r.Processed = int64(le.Uint64(b[recProcessed:]))
 	r.Consent = le.Uint64(b[recConsent:])
 	copy(r.KeyLink[:], b[recKeyLink:])
-	r.Locator = Locator{Era: le.Uint32(b[recEra:]), Generation: le.Uint32(b[recGeneration:]), Leaf: le.Uint64(b[recLeaf:])}
+	r.Locator = Locator{
+		Era: le.Uint32(b[recEra:]), Generation: le.Uint32(b[recGeneration:]), Leaf: le.Uint64(b[recLeaf:]), Turn: le.Uint16(b[recTurn:]),
+	}
 	r.Fields = fields
 	r.Device = getSpan(b[recDevice:])
 	r.User = getSpan(b[recUser:])

@@ -30,6 +30,7 @@ type writer struct {
 	done    chan struct{} // closed when run has returned
 
 	stuck atomic.Bool // the commit in flight is older than Config.Timeout
+	tried attempts
 
 	// Of the run goroutine alone.
 	node    nodeID
@@ -127,9 +128,13 @@ func (w *writer) commit(blocks []*pending) {
 		started := time.Now()
 		last, err := w.publish(blocks)
 		if err == nil {
+			w.tried.worked()
 			w.e.metrics.committed(blocks, time.Since(started))
 			w.settle(blocks, last-uint64(len(blocks))+1)
 			return
+		}
+		if noWrite(err) {
+			w.tried.failed()
 		}
 		if !isWrongLast(err) {
 			w.trouble("storing blocks", err)
@@ -151,6 +156,7 @@ func (w *writer) settle(blocks []*pending, first uint64) {
 	for i, p := range blocks {
 		src := p.of
 		src.expect, src.events, src.bytes = first+uint64(i), src.sealedEvents, src.sealedBytes
+		w.tell(p)
 		w.answer(p, src.expect, nil)
 	}
 }
@@ -185,6 +191,7 @@ func (w *writer) seal(blocks []*pending) {
 		src.sealedEvents += uint64(p.count)
 		if p.stored == nil {
 			rand.Read(p.id[:])
+			p.sealed = now
 			h := header{
 				id: p.id, stream: src.id, node: w.node, accepted: now,
 				events: src.sealedEvents, bytes: src.sealedBytes, count: uint32(p.count), raw: uint32(len(p.records)),

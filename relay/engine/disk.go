@@ -16,8 +16,13 @@ type diskGuard struct {
 	active  bool // the log is on this machine
 	minFree int64
 
-	low  atomic.Bool
-	free atomic.Int64 // bytes, as of the last look; 0 when unknown
+	low   atomic.Bool
+	free  atomic.Int64 // bytes, as of the last look; 0 when unknown
+	floor atomic.Int64 // bytes below which it is low, as of the last look
+	lowAt atomic.Int64 // Unix nanoseconds of the last look that found it low
+
+	ballast ballast
+	unkept  bool // the guard's goroutine's own: that the ballast could not be kept was told
 }
 
 const diskInterval = time.Second
@@ -41,7 +46,11 @@ func (g *diskGuard) check() (changed bool, err error) {
 		floor = max(1_000_000_000, int64(st.Blocks)*int64(st.Bsize)/20)
 	}
 	g.free.Store(free)
+	g.floor.Store(floor)
 	low := free < floor
+	if low {
+		g.lowAt.Store(time.Now().UnixNano())
+	}
 	return g.low.Swap(low) != low, nil
 }
 
@@ -56,6 +65,9 @@ func (e *Engine) watchDisk(ctx context.Context) error {
 		case <-tick.C:
 		}
 		changed, err := e.disk.check()
+		if err == nil {
+			e.disk.balance(e.log)
+		}
 		switch {
 		case err != nil:
 			e.log.Warn("free disk space is unknown", slog.Any("error", err))

@@ -26,11 +26,19 @@
 // published with the expected last sequence of its subject; see the comment at resolve for why this neither doubles
 // nor loses it.
 //
+// # A full disk
+//
+// The embedded log stops taking writes while there is still Config.MinFree (ErrDiskFull), and holds a ballast of at most
+// 64 MiB that makes way for deletions. A disk that others fill all the same leaves the server unable to write until its
+// files are opened anew, also when there is room again. So when all that is handed to it has failed for seconds and the
+// disk is not low, the server is restarted within the process, which to its connections is one that was lost: what a
+// crash can leave is what this leaves, and is resolved alike. Ready says so meanwhile.
+//
 // # Names
 //
 // Streams SLUICE-LOG-<shard> hold blocks under sluice.log.<shard>.<stream, 32 hex digits>.<node, 16 hex digits>; the
 // stream SLUICE-CELLS holds cells under sluice.cell.<key>, the last message of each alone. A node keeps its name in
-// the file node of its folder; the file lock there is held while the log is open.
+// the file node of its folder; the file lock there is held while the log is open; the file ballast there may be deleted.
 //
 // # A block, version 1
 //
@@ -63,7 +71,7 @@
 //	  8  2  bytes of the type
 //	 10  2  bytes of the contract ref
 //	 12  2  number of encrypted fields
-//	 14  2  0
+//	 14  2  locator: turn
 //	 16 16  request id
 //	 32  8  occurred, Unix milliseconds
 //	 40  8  processed, Unix milliseconds

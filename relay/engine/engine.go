@@ -25,7 +25,7 @@ type Engine struct {
 	leader  bool // reads that must see every write have to ask the leader: the log is a cluster
 
 	lock *os.File
-	srv  *server.Server // nil with an external log
+	srv  atomic.Pointer[server.Server] // nil with an external log; see restart
 
 	// One connection for each kind of traffic, so that a reader of old blocks cannot hold up an acknowledgement.
 	appendConn, tailConn, readConn, cellConn link
@@ -37,19 +37,21 @@ type Engine struct {
 	tails      []*tail
 	cells      *Cells
 	disk       diskGuard
-	smallShard uint64        // see the constant
-	cuts       []cuts        // of each shard
-	reading    chan struct{} // one slot for each question for many blocks that is under way
+	told       atomic.Pointer[func(Stored)] // who hears of stored blocks
+	smallShard uint64                       // see the constant
+	cuts       []cuts                       // of each shard
+	reading    chan struct{}                // one slot for each question for many blocks that is under way
 
-	closing atomic.Bool
-	closed  chan struct{} // closed when Close begins
-	abort   chan struct{} // closed when Close has waited long enough for commits
-	ctx     context.Context
-	cancel  context.CancelFunc // ends tails and guard
-	parts   sync.WaitGroup
-	fatal   chan error // the first part that died
-	once    sync.Once
-	closeIs error
+	closing    atomic.Bool
+	restarting atomic.Bool
+	closed     chan struct{} // closed when Close begins
+	abort      chan struct{} // closed when Close has waited long enough for commits
+	ctx        context.Context
+	cancel     context.CancelFunc // ends tails and guard
+	parts      sync.WaitGroup
+	fatal      chan error // the first part that died
+	once       sync.Once
+	closeIs    error
 }
 
 // maxReading bounds what all cursors together have on the way: so many times cursorBytes.
@@ -92,9 +94,11 @@ func (e *Engine) open(ctx context.Context) (err error) {
 		return err
 	}
 	if e.cfg.URL == "" {
-		if e.srv, err = startServer(ctx, &e.cfg); err != nil {
+		srv, err := startServer(ctx, &e.cfg)
+		if err != nil {
 			return err
 		}
+		e.srv.Store(srv)
 	}
 	for _, c := range []struct {
 		link *link
@@ -136,7 +140,9 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	}
 	e.disk.start(e.cfg.Dir, e.cfg.URL == "", e.cfg.MinFree)
 	e.disk.check()
+	e.disk.ballast = ballastOf(e.cfg.Dir, e.disk.floor.Load())
 	e.part("disk guard", e.watchDisk)
+	e.part("log watch", e.watchLog)
 	for _, w := range e.writers {
 		e.part("appender", w.run)
 	}
@@ -171,7 +177,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case err := <-e.fatal:
 			return err
 		case <-tick.C:
-			if e.srv != nil && !e.srv.Running() && !e.closing.Load() {
+			if e.stopped() && !e.closing.Load() {
 				return errors.New("the embedded log server has stopped")
 			}
 		}
@@ -183,7 +189,9 @@ func (e *Engine) Ready() error {
 	switch {
 	case e.closing.Load():
 		return ErrClosed
-	case e.srv != nil && !e.srv.Running():
+	case e.restarting.Load():
+		return errRestarting
+	case e.stopped():
 		return errors.New("the embedded log server has stopped")
 	case !e.appendConn.nc.IsConnected() || !e.readConn.nc.IsConnected() || !e.tailConn.nc.IsConnected() || !e.cellConn.nc.IsConnected():
 		return errors.New("no connection to the log")
@@ -267,9 +275,9 @@ func (e *Engine) release() error {
 		}
 	}
 	e.parts.Wait()
-	if e.srv != nil {
-		e.srv.Shutdown()
-		e.srv.WaitForShutdown()
+	if srv := e.srv.Load(); srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
 	}
 	e.metrics.unregister()
 	if e.lock != nil {

@@ -38,6 +38,8 @@ var (
 	ErrKey = errors.New("not a cell key")
 	// ErrLocked: another process holds Config.Dir open.
 	ErrLocked = errors.New("the data folder is in use by another process")
+	// ErrNotEmpty: a log is to be filled where there is one already. Name an empty place.
+	ErrNotEmpty = errors.New("there is a log already")
 	// ErrSilent: the control plane's cells were not heard of for too long, so what this node knows may be old.
 	ErrSilent = errors.New("the cells have been silent for too long")
 )

@@ -164,7 +164,7 @@ func TestLostAnswerForCells(t *testing.T) {
 func TestDurability(t *testing.T) {
 	for durability, want := range map[string]bool{"": true, "disk": true, "os": false} {
 		e := openHere(t, func(c *Config) { c.Durability = durability })
-		if got := e.srv.JetStreamConfig().SyncAlways; got != want {
+		if got := e.srv.Load().JetStreamConfig().SyncAlways; got != want {
 			t.Errorf("%q: fsync before the answer is %v", durability, got)
 		}
 	}
@@ -360,7 +360,7 @@ func TestRun(t *testing.T) {
 	}{
 		"context": {end: func(_ *Engine, cancel func()) { cancel() }},
 		"close":   {end: func(e *Engine, _ func()) { e.Close() }},
-		"death":   {end: func(e *Engine, _ func()) { e.srv.Shutdown() }, dies: true},
+		"death":   {end: func(e *Engine, _ func()) { e.srv.Load().Shutdown() }, dies: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := openHere(t, func(c *Config) { c.Timeout = time.Second })

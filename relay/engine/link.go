@@ -102,8 +102,8 @@ func (e *Engine) connect(l *link, name string) (err error) {
 			e.log.Warn("connection to the log", slog.String("connection", name), slog.Any("error", err))
 		}),
 	}
-	if e.srv != nil {
-		opts = append(opts, nats.InProcessServer(e.srv))
+	if e.srv.Load() != nil {
+		opts = append(opts, nats.InProcessServer(embedded{e}))
 	}
 	if l.nc, err = nats.Connect(e.cfg.URL, opts...); err != nil {
 		return fmt.Errorf("connecting to the log: %w", err)

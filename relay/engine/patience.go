@@ -21,7 +21,7 @@ const (
 func (e *Engine) patiently(ctx context.Context, step func() error) error {
 	for end, told := time.Now().Add(openPatience), false; ; {
 		err := step()
-		if err == nil || e.srv != nil || !comingUp(err) || time.Now().After(end) {
+		if err == nil || e.srv.Load() != nil || !comingUp(err) || time.Now().After(end) {
 			return err
 		}
 		if !told {

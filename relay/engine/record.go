@@ -19,6 +19,8 @@ type Locator struct {
 	Era        uint32
 	Leaf       uint64 // 0 with Era 0: the event has no key
 	Generation uint32 // how often the person was forgotten before this event
+	// Turn is the minute of the day, UTC, from 1, at which the person's key is replaced; 0: not known.
+	Turn uint16
 }
 
 // Span is a part of a record's payload. The zero span is no part.

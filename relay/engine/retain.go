@@ -104,6 +104,7 @@ func (e *Engine) purge(ctx context.Context, s Stream, before uint64) error {
 	if before == 0 {
 		before = state.LastSeq + 1
 	}
+	e.disk.makeRoom(e.log)
 	if state.Bytes <= e.smallShard {
 		return e.purgeUpTo(ctx, s.Shard, before, jetstream.WithPurgeSubject(streamSubjects(s)))
 	}
