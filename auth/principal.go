@@ -32,6 +32,16 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// ParseKind gives the kind of those words, Nobody for others.
+func ParseKind(words string) Kind {
+	for k, name := range kindNames {
+		if name == words {
+			return Kind(k)
+		}
+	}
+	return Nobody
+}
+
 // Principal is who is calling. It is a value: comparable, and good for as long as the strings in it.
 type Principal struct {
 	Kind    Kind

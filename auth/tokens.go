@@ -58,6 +58,9 @@ type claims struct {
 	jwt.RegisteredClaims
 	ClientID string `json:"clientId"`
 	Use      string `json:"typ"`
+	Tenant   string `json:"tenant,omitempty"`
+	Scope    string `json:"scope,omitempty"`
+	Version  int64  `json:"ver,omitempty"`
 }
 
 // NewTokens is ready to issue and verify. The error says which key or setting is wrong.
@@ -111,62 +114,99 @@ type Issued struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
+// Grant says whom tokens are for. Only ClientID is needed.
+type Grant struct {
+	ClientID string
+	// Version is that of the secret the tokens were issued for, from 1 on: whoever keeps the client's versions ends all
+	// tokens of one by forgetting it. 0: the client's tokens live as long as the client.
+	Version int64
+	Tenant  string        // the project's name, for a reader of the token; nothing is decided by it
+	Scope   string        // permissions by spaces, likewise
+	TTL     time.Duration // of the access token; 0: as configured
+	Refresh bool          // with a refresh token
+	// Until is when the access token ends, to the second, instead of TTL.
+	Until time.Time
+}
+
 // Issue makes an access token and a refresh token for a client. That the client exists and showed its
 // secret is the caller's part.
 func (t *Tokens) Issue(ctx context.Context, clientID string) (Issued, error) {
+	return t.Grant(ctx, Grant{ClientID: clientID, Refresh: true})
+}
+
+// Grant makes the tokens of a grant, as Issue does.
+func (t *Tokens) Grant(ctx context.Context, g Grant) (Issued, error) {
 	if err := ctx.Err(); err != nil {
 		return Issued{}, err
 	}
-	if clientID == "" {
+	switch {
+	case g.ClientID == "":
 		return Issued{}, errors.New("a token needs a client id")
+	case g.TTL < 0:
+		return Issued{}, fmt.Errorf("a token cannot live for %v", g.TTL)
+	case g.TTL == 0:
+		g.TTL = t.ttl
 	}
 	now := t.now()
-	access, expires, err := t.sign(clientID, accessUse, now, t.ttl)
+	// Rounded up: a token never lives shorter than was promised.
+	expires := now.Add(g.TTL + time.Second - 1).Truncate(time.Second)
+	if !g.Until.IsZero() {
+		expires = g.Until.Truncate(time.Second)
+		g.TTL = expires.Sub(now)
+	}
+	access, err := t.sign(g, accessUse, now, expires)
 	if err != nil {
 		return Issued{}, err
 	}
-	refresh, _, err := t.sign(clientID, refreshUse, now, refreshTTL)
-	if err != nil {
-		return Issued{}, err
+	issued := Issued{
+		AccessToken: access,
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(g.TTL.Round(time.Second) / time.Second),
+		ExpiresAt:   expires.Unix(),
 	}
-	return Issued{
-		AccessToken:  access,
-		TokenType:    "Bearer",
-		ExpiresIn:    int64(t.ttl.Round(time.Second) / time.Second),
-		ExpiresAt:    expires.Unix(),
-		RefreshToken: refresh,
-	}, nil
+	if g.Refresh {
+		if issued.RefreshToken, err = t.sign(g, refreshUse, now, now.Add(refreshTTL+time.Second-1).Truncate(time.Second)); err != nil {
+			return Issued{}, err
+		}
+	}
+	return issued, nil
 }
 
-func (t *Tokens) sign(clientID, use string, now time.Time, ttl time.Duration) (string, time.Time, error) {
-	// Rounded up: a token never lives shorter than was promised.
-	expires := now.Add(ttl + time.Second - 1).Truncate(time.Second)
+func (t *Tokens) sign(g Grant, use string, now, expires time.Time) (string, error) {
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, &claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    t.issuer,
-			Subject:   clientID,
+			Subject:   g.ClientID,
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(expires),
 			ID:        uuid.NewString(),
 		},
-		ClientID: clientID,
+		ClientID: g.ClientID,
 		Use:      use,
+		Tenant:   g.Tenant,
+		Scope:    g.Scope,
+		Version:  g.Version,
 	})
 	token.Header["kid"] = t.order[0]
 	signed, err := token.SignedString(t.keys[t.order[0]])
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("signing a token: %w", err)
+		return "", fmt.Errorf("signing a token: %w", err)
 	}
-	return signed, expires, nil
+	return signed, nil
 }
 
 // Refresh gives the client that a refresh token was issued to: ErrMissing, ErrExpired or ErrInvalid.
 // Whether that client still exists is the caller's to ask, who then calls Issue. A refresh token may be
 // used again until it expires.
 func (t *Tokens) Refresh(ctx context.Context, refreshToken string) (clientID string, err error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	c, err := t.check(refreshToken, refreshUse)
+	c, err := t.RefreshClaims(ctx, refreshToken)
 	return c.ClientID, err
+}
+
+// RefreshClaims is Refresh for clients whose secrets have versions.
+func (t *Tokens) RefreshClaims(ctx context.Context, refreshToken string) (Claims, error) {
+	if err := ctx.Err(); err != nil {
+		return Claims{}, err
+	}
+	return t.check(refreshToken, refreshUse)
 }

@@ -15,6 +15,7 @@ type Claims struct {
 	ClientID string
 	TokenID  string // jti
 	Expires  time.Time
+	Version  int64 // as Grant has it
 }
 
 // Verify checks the signature and the times of an access token: ErrMissing for an empty one, ErrExpired,
@@ -66,7 +67,7 @@ func (t *Tokens) check(token, use string) (Claims, error) {
 	case expired:
 		return Claims{}, ErrExpired
 	}
-	return Claims{ClientID: c.ClientID, TokenID: c.ID, Expires: c.ExpiresAt.Time}, nil
+	return Claims{ClientID: c.ClientID, TokenID: c.ID, Expires: c.ExpiresAt.Time, Version: c.Version}, nil
 }
 
 // onlyExpired is true for a token of ours whose time is over. One that is expired and another issuer's too
