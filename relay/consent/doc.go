@@ -46,7 +46,7 @@
 // The laws:
 //
 //   - After Forget returned nil, no Key opens the person's former fields: none that is asked for and
-//     none that was handed out before, in this process or after a restart.
+//     none that was handed out before, in this process, on another node, or after a restart.
 //   - Every other person's keys are what they were, whatever happened, a crash at any point included.
 //   - With every revision of every cell that ever was, and the present erase key and master key, the
 //     former keys of a forgotten person cannot be derived. With no erase key nothing at all can.
@@ -58,8 +58,13 @@
 // that store could open. With Config.Shared the erase key lies in the log, wrapped by the master key:
 // forgetting is complete for readers at once, and physical when the log has been compacted, but never
 // in a copy of the log made before. A keyset that was exported opens what it opened. The process's own
-// memory may hold a former key until the garbage collector has used it again. And another node of a
-// cluster opens a person's fields until it has heard of the change, some milliseconds later.
+// memory may hold a former key until the garbage collector has used it again.
+//
+// With Config.Shared there are other nodes, and they have caches. Forget is then done in two phases: a word in
+// the log tells which leaves are going, and only when every node has closed them, or has been silent for so
+// long that it opens and seals nothing any more, are they cut. The comments on peers and word show how, and why
+// nobody needs a clock that is right. A node that does not hear of the others for 5 s answers ErrCutOff until
+// it does; Forget waits for it that long, else a few round trips to the log.
 //
 // The master key wraps the erase key and, by SealSecret, what others must keep to use it later. It is
 // a Tink keyset in a file.

@@ -12,6 +12,10 @@ var (
 	// ErrValue: the text is not what this key sealed. Show it as it is.
 	ErrValue = errors.New("the value was not sealed under this key")
 
+	// ErrCutOff: this node has not heard of the other nodes of its cluster for a while. One of them may be
+	// forgetting a person, so until it hears again it opens and seals nothing. Wait, or go to another node.
+	ErrCutOff = errors.New("this node does not hear of the other nodes")
+
 	// ErrNoPerson: neither a subject nor a key field was given. One key for everybody who is not
 	// named would make them one person, so the event must be refused.
 	ErrNoPerson = errors.New("the event names neither a data subject nor a key field")

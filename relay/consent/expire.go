@@ -55,6 +55,9 @@ func (v *Vault) Expire(ctx context.Context, id engine.StreamID, retention time.D
 			return nil
 		}
 		since := s.epoch.Load()
+		if after.going, err = v.peers.goingIn(id, &w.shift); err != nil {
+			return err
+		}
 		after.mark, err = v.commit(ctx, change{stream: id, from: p, record: &next})
 		if err != nil && !errors.Is(err, errLeft) {
 			s.invalidate()

@@ -31,6 +31,18 @@ func NewKey(material [64]byte, id uint32) (*Key, error) { return newKey(&materia
 // SetFault has a commit stop at a step as if the process had died there.
 func (v *Vault) SetFault(f func(step string) error) { v.fault = f }
 
+// Deafen makes the vault one of a node that hears nothing of others and acts all the same, and that nobody waits for.
+func (v *Vault) Deafen() { v.peers = nil }
+
+// CutOff has the node find that it has not heard of the others for too long.
+func (v *Vault) CutOff() { v.peers.until.Store(0) }
+
+// WordCell is the cell in which the node says whom of a stream it is forgetting.
+func (v *Vault) WordCell(s engine.StreamID) string { return v.peers.word(s).cell }
+
+// NodePrefix is the prefix of the names of the nodes' beats.
+const NodePrefix = nodePrefix
+
 // DropCaches forgets every hot key, so that the next call derives it.
 func (v *Vault) DropCaches() { v.cache.drop(func(*Key) bool { return true }) }
 

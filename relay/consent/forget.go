@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	mrand "math/rand/v2"
 	"slices"
 	"time"
@@ -74,14 +75,16 @@ func (s *stream) retry(ctx context.Context, change func() error) error {
 // forget erases as many of the people as go into one change, and says how many. The caller holds the
 // lock.
 func (s *stream) forget(ctx context.Context, subjects []string) (n int, err error) {
+	word := s.vault.peers.word(s.id)
+	defer func() { s.vault.takeBack(ctx, s, word) }()
 	err = s.retry(ctx, func() error {
-		n, err = s.tryForget(ctx, subjects)
+		n, err = s.tryForget(ctx, subjects, word)
 		return err
 	})
 	return n, err
 }
 
-func (s *stream) tryForget(ctx context.Context, subjects []string) (int, error) {
+func (s *stream) tryForget(ctx context.Context, subjects []string, word *word) (int, error) {
 	v := s.vault
 	p, w, err := s.read(ctx)
 	if err != nil {
@@ -97,6 +100,22 @@ func (s *stream) tryForget(ctx context.Context, subjects []string) (int, error) 
 		return 0, err
 	}
 
+	// Before the store: a backup that was taken before must not bring back who was told to be forgotten.
+	if err := v.note(s.id, w.eras, leaves); err != nil {
+		return 0, err
+	}
+	return n, s.erase(ctx, p, w, leaves, word)
+}
+
+// erase erases leaves from each era of a view, in the caches and in the store. The caller holds the lock. word is how the
+// other nodes are told before; nil when there can be none.
+//
+// What a crash leaves of it beside what commit says is a word of a node that is dead: the people it is about stay closed, and
+// their new events wait, until another node takes it back, some ten seconds later. They are then as before, for the Forget was
+// not answered.
+func (s *stream) erase(ctx context.Context, p *path, w *view, leaves [][]uint64, word *word) error {
+	v := s.vault
+
 	// The caches first: from here on nobody is given one of these keys, and those who have one find
 	// it erased.
 	going := *w
@@ -106,28 +125,44 @@ func (s *stream) tryForget(ctx context.Context, subjects []string) (int, error) 
 			going.going[leafID{e.number, leaf}] = struct{}{}
 		}
 	}
-	if !s.publish(&going, s.epoch.Load()) {
-		return 0, engine.ErrConflict
+	maps.Copy(going.going, w.going)
+	since := s.epoch.Load()
+	if s.view.Load() != w || !s.publish(&going, since) {
+		return engine.ErrConflict
 	}
 	v.cache.drop(func(k *Key) bool {
 		_, gone := going.going[leafID{k.era, k.leaf}]
 		return gone && k.stream == s
 	})
 
+	// Then those of the other nodes.
+	if err := v.announce(ctx, word, &w.shift, w.eras, leaves); err != nil {
+		s.invalidate()
+		return err
+	}
+
 	// Then the store.
 	after, cut, err := s.cut(ctx, p, w, leaves)
 	if err != nil {
 		s.invalidate()
-		return 0, err
+		return err
 	}
-	since := s.epoch.Load()
+	cut.change.below = append(cut.change.below, word.end()...)
+	since = s.epoch.Load()
 	m, err := v.commit(ctx, cut.change)
 	if err != nil && !errors.Is(err, errLeft) {
 		if errors.Is(err, engine.ErrConflict) {
 			v.eraseCells(ctx, cut.ahead)
+			err = errors.Join(err, v.stillSaid(ctx, word))
 		}
 		s.invalidate()
-		return 0, err
+		return err
+	}
+	v.peers.said(word)
+	var damaged error
+	if after.going, damaged = v.peers.goingIn(s.id, &w.shift); damaged != nil {
+		s.invalidate()
+		return errors.Join(err, damaged)
 	}
 	after.mark = m
 	v.covers.release(cut.gone)
@@ -136,7 +171,7 @@ func (s *stream) tryForget(ctx context.Context, subjects []string) (int, error) 
 	}
 	s.publish(after, since)
 	v.eraseCells(ctx, cut.dead)
-	return n, err
+	return err
 }
 
 // leavesOf is, for each era of a view, the living leaves of these people, ascending.

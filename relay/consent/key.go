@@ -74,7 +74,7 @@ func (k *Key) Seal(dst, plaintext []byte) []byte {
 
 // Open appends the plaintext of a sealed text to dst. text must not lie in the spare capacity of dst.
 //
-// ErrForgotten: the key was erased. ErrValue: the text is not this key's. With an error dst comes back
+// ErrForgotten: the key was erased. ErrValue: the text is not this key's. ErrCutOff: ask again later. With an error dst comes back
 // as it was and nothing of the plaintext is left in it. When somebody of the stream was forgotten
 // since the key was last used, Open may wait for the store, at most 5 s.
 func (k *Key) Open(dst, text []byte) ([]byte, error) {
@@ -114,6 +114,9 @@ func (k *Key) Open(dst, text []byte) ([]byte, error) {
 func (k *Key) alive(ctx context.Context) error {
 	if k.stream == nil {
 		return nil
+	}
+	if err := k.stream.vault.Ready(); err != nil {
+		return err
 	}
 	now := k.stream.epoch.Load()
 	if k.epoch.Load() == now {

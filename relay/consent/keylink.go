@@ -24,6 +24,10 @@ const (
 	lastMillis  = 253402300799999 // 9999-12-31
 )
 
+// minuteMillis is how fine the times are at which windows begin: what is stored with an event has to say
+// when its key ends, and has two bytes for it.
+const minuteMillis = int64(time.Minute / time.Millisecond)
+
 // windowStart is when the window of a subject began that lies around a time. Windows of different
 // subjects start at different times of the day, or all keys of a stream would turn over at midnight
 // and make everybody's first event of the day a cold one.
@@ -31,8 +35,21 @@ func windowStart(sc *scratch, key *node, subject []byte, millis int64) int64 {
 	m := begin(sc, key, forShift)
 	m.add(subject)
 	sum := m.sum(key)
-	shift := int64(binary.BigEndian.Uint64(sum[:]) % uint64(dayMillis))
+	shift := int64(binary.BigEndian.Uint64(sum[:])%uint64(dayMillis/minuteMillis)) * minuteMillis
 	return (millis-shift)/dayMillis*dayMillis + shift
+}
+
+// turnOf is what Locator.Turn says of a window.
+func turnOf(start int64) uint16 { return uint16(start%dayMillis/minuteMillis) + 1 }
+
+// Ends is when the key of an event ends that was accepted at a time, both in Unix milliseconds: no later event has it. For
+// one whose locator does not say, it is the latest that it can be.
+func Ends(accepted int64, at engine.Locator) int64 {
+	if at.Turn == 0 {
+		return accepted + dayMillis
+	}
+	shift := int64(at.Turn-1) * minuteMillis
+	return (accepted-shift)/dayMillis*dayMillis + shift + dayMillis
 }
 
 // leafOf is a person's leaf. Forgotten people who come back get the leaf of the next generation. Two

@@ -52,14 +52,19 @@ func openMaster(c Config) (tink.AEAD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
+	return parseMaster("master key: "+name, b)
+}
+
+// parseMaster reads the content of a master key's file.
+func parseMaster(name string, b []byte) (tink.AEAD, error) {
 	h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(b)))
 	if err != nil {
 		// Tink's error might quote the file.
-		return nil, fmt.Errorf("master key: %s is not a Tink keyset in JSON", name)
+		return nil, fmt.Errorf("%s is not a Tink keyset in JSON", name)
 	}
 	a, err := aead.New(h)
 	if err != nil {
-		return nil, fmt.Errorf("master key: %s is not a keyset for AEAD", name)
+		return nil, fmt.Errorf("%s is not a keyset for AEAD", name)
 	}
 	return a, nil
 }

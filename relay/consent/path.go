@@ -22,6 +22,8 @@ const (
 	eraPrefix    = "consent.era"
 	partPrefix   = "consent.part"
 	erasePrefix  = "consent.erase"
+	goingPrefix  = "consent.going"
+	nodePrefix   = "consent.node"
 )
 
 func bucketName(b byte) string { return bucketPrefix + "." + strconv.Itoa(int(b)) }
@@ -192,7 +194,9 @@ func (v *Vault) viewOf(ctx context.Context, s engine.StreamID, p *path, former *
 		}
 		w.eras = append(w.eras, e)
 	}
-	return w, nil
+	var err error
+	w.going, err = v.peers.goingIn(s, &w.shift)
+	return w, err
 }
 
 func (v *Vault) readEra(ctx context.Context, s engine.StreamID, entry eraEntry, old *era) (*era, error) {

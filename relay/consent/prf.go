@@ -18,6 +18,7 @@ const (
 	forEraIndex
 	forEraTree
 	forField
+	forGoing
 )
 
 // hmacSize is what mac needs in front of the message.

@@ -38,7 +38,7 @@ type view struct {
 	eras   []*era // ascending by number
 	mark   mark   // of the stream's cell
 
-	// going holds the leaves that a Forget under way is erasing. Readers take them as erased. Who
+	// going holds the leaves that a Forget under way, here or on another node, is erasing. Readers take them as erased. Who
 	// wants to write for such a person waits for the end of that Forget: were the next generation in
 	// use while this one might live on, because the Forget does not succeed, then a later Forget,
 	// which erases the first living generation, would spare it.

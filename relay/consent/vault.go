@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,7 +101,11 @@ type Vault struct {
 	mu      sync.RWMutex
 	streams map[engine.StreamID]*stream // every stream that was asked for since the start
 
-	told hearers
+	told  hearers
+	peers *peers // nil: no other node can exist
+
+	// list is held while the list of the forgotten is read or written.
+	list sync.Mutex
 
 	// upper is held while the cells above the streams are changed.
 	upper sync.Mutex
@@ -150,52 +152,19 @@ func Open(ctx context.Context, cells *engine.Cells, cfg Config) (*Vault, error) 
 	}
 	if v.keeper = (fileKeeper{dir: cfg.Dir, wrap: master}); cfg.Shared {
 		v.keeper = cellKeeper{cells: cells, wrap: master}
+		v.peers = newPeers(cells, cfg.Log)
 	}
 	if err := v.checkMaster(ctx); err != nil {
 		return nil, err
+	}
+	if err := v.trimForgotten(); err != nil {
+		// It is for a restore, which will not take it; nothing else needs it.
+		v.cfg.Log.WarnContext(ctx, "the list of the forgotten cannot be read", "error", err)
 	}
 	if err := v.openTop(ctx); err != nil {
 		return nil, err
 	}
 	return v, nil
-}
-
-// Run takes notice of what other nodes change, until ctx ends. A node that shares its log with others
-// must run it; alone it does no harm.
-func (v *Vault) Run(ctx context.Context) error {
-	for {
-		err := v.cells.Watch(ctx, streamPrefix, v.noticed, nil)
-		if !errors.Is(err, engine.ErrSilent) {
-			return err
-		}
-		// What happened meanwhile may never be told.
-		v.mu.RLock()
-		all := slices.Collect(maps.Values(v.streams))
-		v.mu.RUnlock()
-		for _, s := range all {
-			s.invalidate()
-			v.told.tell(s.id)
-		}
-	}
-}
-
-func (v *Vault) noticed(c engine.Cell) {
-	id, ok := streamOfName(c.Key)
-	if !ok {
-		return
-	}
-	v.mu.RLock()
-	s := v.streams[id]
-	v.mu.RUnlock()
-	if s == nil {
-		return
-	}
-	// Each change has a new mark, so one's own, which is the view already, is told from another's.
-	if w := s.view.Load(); w != nil && (!w.exists && c.Gone || w.exists && !c.Gone && w.mark == markOf(c.Value)) {
-		return
-	}
-	s.invalidate()
-	v.told.tell(id)
 }
 
 func (v *Vault) stream(id engine.StreamID) *stream {
@@ -223,8 +192,11 @@ func (v *Vault) stream(id engine.StreamID) *stream {
 // generation. While a Forget of the person is under way KeyFor waits for its end. A key in the cache
 // costs no allocation.
 //
-// ErrNoPerson, ErrTime; ErrForgotten when the stream was dropped; else the store's.
+// ErrNoPerson, ErrTime; ErrForgotten when the stream was dropped; ErrCutOff; else the store's.
 func (v *Vault) KeyFor(ctx context.Context, s engine.StreamID, subject, keyField []byte, now time.Time) (*Key, engine.KeyLink, engine.Locator, error) {
+	if err := v.Ready(); err != nil {
+		return nil, engine.KeyLink{}, engine.Locator{}, err
+	}
 	if len(subject) == 0 {
 		subject = keyField
 	}
@@ -274,7 +246,7 @@ func (v *Vault) find(ctx context.Context, s *stream, subject, keyField []byte, m
 			}
 			continue
 		}
-		p := &person{from: start, until: start + dayMillis, at: engine.Locator{Era: number}}
+		p := &person{from: start, until: start + dayMillis, at: engine.Locator{Era: number, Turn: turnOf(start)}}
 		p.at.Leaf, p.at.Generation, err = v.living(ctx, s.id, w, e, sc, subject)
 		if errors.Is(err, errStale) {
 			s.view.CompareAndSwap(w, nil)
@@ -284,10 +256,9 @@ func (v *Vault) find(ctx context.Context, s *stream, subject, keyField []byte, m
 			return nil, err
 		}
 		if _, going := w.going[leafID{number, p.at.Leaf}]; going {
-			if err := s.acquire(ctx); err != nil {
+			if err := s.untilGone(ctx, w); err != nil {
 				return nil, err
 			}
-			s.release()
 			continue
 		}
 		p.link = linkOf(sc, &e.link, start, p.at.Generation, subject, keyField)
@@ -312,8 +283,8 @@ func (v *Vault) living(ctx context.Context, id engine.StreamID, w *view, e *era,
 }
 
 // KeyAt gives the key of a stored event. ErrForgotten for ever after Forget returned, and when the era
-// has ended or the stream was dropped; ErrNoKey for the zero locator. A key in the cache costs no
-// allocation.
+// has ended or the stream was dropped; ErrNoKey for the zero locator; ErrCutOff. A key in the cache
+// costs no allocation.
 func (v *Vault) KeyAt(ctx context.Context, s engine.StreamID, link engine.KeyLink, at engine.Locator) (*Key, error) {
 	if k := v.cache.stored(s, link, at); k != nil {
 		if err := k.alive(ctx); err != nil {
@@ -323,6 +294,9 @@ func (v *Vault) KeyAt(ctx context.Context, s engine.StreamID, link engine.KeyLin
 	}
 	if at.Era == 0 {
 		return nil, ErrNoKey
+	}
+	if err := v.Ready(); err != nil {
+		return nil, err
 	}
 	return v.keyAt(ctx, v.stream(s), link, at)
 }

@@ -29,6 +29,7 @@ type house struct {
 	dir    string
 	clock  atomic.Int64
 	shared bool
+	hears  bool // its vault runs
 
 	log   *engine.Engine
 	vault *consent.Vault
@@ -71,6 +72,9 @@ func (h *house) open() {
 	var err error
 	if h.vault, err = consent.Open(context.Background(), h.log.Cells(), h.config()); err != nil {
 		h.t.Fatal(err)
+	}
+	if !h.hears {
+		h.vault.Deafen()
 	}
 }
 
