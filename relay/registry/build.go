@@ -32,6 +32,8 @@ func (st *state) build(prev *Snapshot) *Snapshot {
 	}
 	st.buildStreams(&next, ch.streams)
 	st.buildExports(&next, ch.projects, ch.streams)
+	st.buildLoads(&next, len(ch.projects)+len(ch.streams) > 0)
+	st.buildHolders(&next, ch.projects, ch.streams)
 	for id := range ch.streams {
 		for hook := range st.hooked[id] {
 			ch.webhooks[hook] = struct{}{}
@@ -71,7 +73,7 @@ func (st *state) buildProjects(next *Snapshot, ch changes) {
 func (st *state) buildStreams(next *Snapshot, changed set) {
 	b := streamBuilder{
 		projects: next.projects, byID: next.streams.edit(), named: next.named.edit(),
-		clients: next.clients.edit(), public: next.public.edit(), derived: next.derived.edit(),
+		clients: next.clients.edit(), public: next.public.edit(), derived: next.derived.edit(), payloads: next.payloads.edit(),
 	}
 	for id := range changed {
 		b.remove(id)
@@ -85,7 +87,7 @@ func (st *state) buildStreams(next *Snapshot, changed set) {
 		}
 	}
 	next.streams, next.named, next.clients = b.byID.done(), b.named.done(), b.clients.done()
-	next.public, next.derived = b.public.done(), b.derived.done()
+	next.public, next.derived, next.payloads = b.public.done(), b.derived.done(), b.payloads.done()
 }
 
 type streamBuilder struct {
@@ -94,6 +96,7 @@ type streamBuilder struct {
 	named           *edit[scoped, *Stream]
 	clients, public *edit[string, *Stream]
 	derived         *edit[string, []*Stream]
+	payloads        *edit[string, *Stream]
 }
 
 func (b *streamBuilder) remove(id string) {
@@ -102,6 +105,9 @@ func (b *streamBuilder) remove(id string) {
 		return
 	}
 	b.byID.remove(id)
+	if old.Payload != "" {
+		b.payloads.remove(id)
+	}
 	b.named.remove(scoped{old.Project.ID, old.Name})
 	b.clients.remove(old.ClientID)
 	if old.PublicID != "" {
@@ -128,7 +134,7 @@ func (b *streamBuilder) add(r *streamRecord) {
 	s := &Stream{
 		Project: project, Name: r.Name, PublicID: r.PublicID, UUID: r.ID,
 		Description: r.Description, Tags: r.Tags, Enabled: !r.Disabled,
-		Contract: r.Contract, Payload: r.Payload, EventRate: r.EventRate, EventCount: r.EventCount,
+		Contract: r.Contract, Payload: r.Payload, SinkID: r.Sink, SinkName: r.SinkName, Gzip: r.Gzip, EventRate: r.EventRate, EventCount: r.EventCount,
 		Retention: time.Duration(r.RetentionMS) * time.Millisecond, RetentionBytes: r.RetentionBytes,
 		ClientID: r.ClientID, Created: time.UnixMilli(r.Created), record: r,
 		Log: engine.Stream{ID: id, Shard: r.Shard, Since: r.Since},
@@ -138,6 +144,9 @@ func (b *streamBuilder) add(r *streamRecord) {
 			return
 		}
 		s.Log = s.Source.Log
+		if r.Mask != nil {
+			s.Mask = &Mask{Fields: r.Mask.Fields}
+		}
 		s.Rule.Levels = r.Levels
 		if s.Rule.Type, err = consent.ParseType(r.LevelType); err != nil {
 			return
@@ -147,6 +156,9 @@ func (b *streamBuilder) add(r *streamRecord) {
 		b.derived.set(r.Source, list)
 	}
 	b.byID.set(s.UUID, s)
+	if s.Payload != "" {
+		b.payloads.set(s.UUID, s)
+	}
 	b.named.set(scoped{project.ID, s.Name}, s)
 	b.clients.set(s.ClientID, s)
 	if s.PublicID != "" {
@@ -245,7 +257,7 @@ func removeShort(byShort *edit[string, []*entry], e *entry) {
 
 // first is the Snapshot of an empty control plane: the built-in contracts and nothing else.
 func (st *state) first() *Snapshot {
-	s := &Snapshot{admin: st.adminToken()}
+	s := &Snapshot{loads: &loads{}, admin: st.adminToken()}
 	byRef, byShort := s.contracts.edit(), s.short.edit()
 	for _, e := range builtins(st.log) {
 		byRef.set(e.Ref, e)

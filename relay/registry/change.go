@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"sluice/relay/engine"
@@ -40,7 +41,11 @@ func (r *Registry) change(ctx context.Context, plan func(s *Snapshot, at revisio
 		if err != nil || len(writes) == 0 {
 			return err
 		}
-		err = r.commit(ctx, writes)
+		with, noted := r.audited(ctx, writes)
+		err = r.commit(ctx, with)
+		if err == nil || errors.Is(err, ErrBehind) {
+			noted()
+		}
 		if !errors.Is(err, engine.ErrConflict) {
 			return err
 		}
@@ -90,15 +95,19 @@ func (r *Registry) unexpect(w *waiter) {
 // commit writes all or nothing and returns when the Snapshot shows it; ErrConflict when a cell was not as expected.
 func (r *Registry) commit(ctx context.Context, writes []engine.Write) error {
 	want := make(map[string]uint64, len(writes))
+	var shown []string
 	for _, w := range writes {
-		want[w.Key] = w.Revision
+		if strings.HasPrefix(w.Key, root+".") { // the audit log's entries are watched by nobody
+			want[w.Key] = w.Revision
+			shown = append(shown, w.Key)
+		}
 	}
 	w := r.expect(want)
 	defer r.unexpect(w)
 	if err := r.cells.Batch(ctx, writes); err != nil {
 		return fmt.Errorf("changing the control plane: %w", err)
 	}
-	return r.settle(ctx, w, keys(writes))
+	return r.settle(ctx, w, shown)
 }
 
 // settle returns when the waiter's cells have been seen. Outside Run nobody watches, and it reads them itself.

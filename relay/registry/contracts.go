@@ -23,16 +23,17 @@ func (r *Registry) CreateContract(ctx context.Context, p *Project, d contract.De
 	if err != nil {
 		return ContractEntry{}, err
 	}
-	made, err := contract.Compile(d)
-	if err != nil {
+	if d, err = contract.Resolve(d); err != nil {
 		return ContractEntry{}, invalidContract(err)
 	}
-	d = made.Definition()
-	value := encode(&contractRecord{
+	if _, err := contract.Compile(d); err != nil {
+		return ContractEntry{}, invalidContract(err)
+	}
+	value, err := encodeContract(&contractRecord{
 		Version: recordVersion, Project: p.ID, State: Draft, Public: public, Created: r.now().UnixMilli(), Definition: d,
 	})
-	if len(value) > maxContract {
-		return ContractEntry{}, &Invalid{"contract", fmt.Sprintf("is larger than %d KiB", maxContract>>10)}
+	if err != nil {
+		return ContractEntry{}, err
 	}
 	err = r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
 		project := s.ProjectByID(p.ID)
@@ -129,8 +130,8 @@ func (r *Registry) SetContractState(ctx context.Context, p *Project, ref string,
 	return r.ownContract(p, ref)
 }
 
-// DeleteContract deletes a draft, or a private contract that is archived. Errors: ErrNotFound, and *InUse for one
-// that is active, that others may rely on because it was public, that a stream has as its default, or that is built in.
+// DeleteContract deletes a private contract that is a draft or archived. Errors: ErrNotFound, and *InUse for one
+// that is active, that others may rely on because it is public, that a stream has as its default, or that is built in.
 func (r *Registry) DeleteContract(ctx context.Context, p *Project, ref string) (ContractEntry, error) {
 	var deleted ContractEntry
 	err := r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
@@ -171,7 +172,9 @@ func deletable(s *Snapshot, e *entry) error {
 	switch {
 	case e.State == Active:
 		return cannot("it is active. Archive it first")
-	case e.Public && e.State != Draft:
+	case e.Public && e.State == Draft:
+		return cannot("it is public. Make it private first, which a draft can be")
+	case e.Public:
 		return cannot("it is public and others may rely on it. Leave it archived")
 	}
 	for _, st := range s.AllStreams() {

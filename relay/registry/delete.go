@@ -3,16 +3,13 @@ package registry
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"sluice/relay/engine"
+	"sluice/relay/usage"
 )
 
 const (
-	// deletedAtOnce bounds the derived streams that go in one batch: each is three cells, and a batch has at most a thousand.
-	deletedAtOnce = 100
 	// settleAfter is how long after a delete a node may still have an event on its way into the log. What came
 	// in late is erased when it is over.
 	settleAfter = time.Minute
@@ -27,48 +24,28 @@ func (r *Registry) DeleteStream(ctx context.Context, p *Project, name string, re
 	var (
 		deleted Deleted
 		id      string
-		last    bool
+		whole   bool
 	)
-	for !last {
-		var batch []*Stream
-		var hooks []*Webhook
-		var exports []*Exporter
+	for !whole {
+		var part Deleted
 		err := r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
 			st := s.Stream(p, name)
 			// The name may have another stream by now, when derived streams went in a batch before.
 			if st == nil || id != "" && id != st.UUID {
 				return nil, ErrNotFound
 			}
-			id, deleted.Stream, batch = st.UUID, st, s.Derived(st)
-			hooks, exports = dependentHooks(s, st, batch), dependentExporters(s, st, batch)
-			if len(batch)+len(hooks)+len(exports) > 0 && !recursive {
-				return nil, inUse(st, batch, hooks, exports)
+			id = st.UUID
+			all := s.Tree(st)
+			if err := all.inUse(); err != nil && !recursive {
+				return nil, err
 			}
-			last = len(batch) <= deletedAtOnce && len(hooks) <= deletedAtOnce && len(exports) <= deletedAtOnce
-			if len(exports) > deletedAtOnce {
-				exports, hooks, batch = exports[:deletedAtOnce], nil, nil
-			}
-			if len(hooks) > deletedAtOnce {
-				hooks, batch = hooks[:deletedAtOnce], nil
-			}
-			if len(batch) > deletedAtOnce {
-				batch = batch[:deletedAtOnce]
-			}
-			writes := r.planDelete(s, at, st, batch, last)
-			for _, w := range hooks {
-				writes = append(writes, planDeleteWebhook(at, w)...)
-			}
-			for _, e := range exports {
-				writes = append(writes, erasing(at, e.keys()...)...)
-			}
-			return writes, nil
+			part, whole = all.batch()
+			return append(r.planDelete(s, at, st, part.Derived, whole), planDependents(s, at, part)...), nil
 		})
 		if err != nil {
 			return Deleted{}, err
 		}
-		deleted.Derived = append(deleted.Derived, batch...)
-		deleted.Webhooks = append(deleted.Webhooks, hooks...)
-		deleted.Exporters = append(deleted.Exporters, exports...)
+		deleted.add(part)
 	}
 	if deleted.Stream.Source == nil {
 		if err := r.erase(ctx, deleted.Stream.Log); err != nil {
@@ -76,61 +53,6 @@ func (r *Registry) DeleteStream(ctx context.Context, p *Project, name string, re
 		}
 	}
 	return deleted, nil
-}
-
-// Tree is a stream with all that a recursive delete would take along now.
-func (s *Snapshot) Tree(st *Stream) Deleted {
-	derived := s.Derived(st)
-	return Deleted{Stream: st, Derived: derived, Webhooks: dependentHooks(s, st, derived), Exporters: dependentExporters(s, st, derived)}
-}
-
-// dependentHooks are the webhooks of a stream and of those derived from it.
-func dependentHooks(s *Snapshot, st *Stream, derived []*Stream) []*Webhook {
-	hooks := slices.Clone(s.WebhooksOf(st))
-	for _, d := range derived {
-		hooks = append(hooks, s.WebhooksOf(d)...)
-	}
-	return hooks
-}
-
-// dependentExporters are the exporters of a stream and of those derived from it.
-func dependentExporters(s *Snapshot, st *Stream, derived []*Stream) []*Exporter {
-	exports := slices.Clone(s.Exporters(st))
-	for _, d := range derived {
-		exports = append(exports, s.Exporters(d)...)
-	}
-	return exports
-}
-
-// inUse is the refusal to delete a stream that others depend on.
-func inUse(st *Stream, derived []*Stream, hooks []*Webhook, exports []*Exporter) error {
-	var parts []string
-	name := func(what string, names []string) {
-		switch {
-		case len(names) > 1:
-			parts = append(parts, what+"s "+listed(names))
-		case len(names) == 1:
-			parts = append(parts, what+" "+names[0])
-		}
-	}
-	var streams, webhooks, exporters []string
-	for _, d := range derived {
-		streams = append(streams, d.Name)
-	}
-	for _, w := range hooks {
-		webhooks = append(webhooks, w.Name)
-	}
-	for _, e := range exports {
-		exporters = append(exporters, e.Name+" of "+e.Stream.Name)
-	}
-	name("derived stream", streams)
-	name("webhook", webhooks)
-	name("exporter", exporters)
-	them := "it"
-	if len(derived)+len(hooks)+len(exports) > 1 {
-		them = "them"
-	}
-	return &InUse{fmt.Sprintf("Cannot delete stream %s: it still has %s. Delete %s first, or use --recursive", st.Name, strings.Join(parts, ", and "), them)}
 }
 
 func (r *Registry) planDelete(s *Snapshot, at revisions, st *Stream, derived []*Stream, itself bool) []engine.Write {
@@ -182,7 +104,7 @@ func (r *Registry) erase(ctx context.Context, at engine.Stream) error {
 	if err := r.engine.Drop(ctx, at); err != nil {
 		return fmt.Errorf("erasing a stream's events: %w", err)
 	}
-	return nil
+	return usage.Drop(ctx, r.engine.Cells(), at.ID)
 }
 
 // finishDeletions erases what deletes left: at once what a crash left, and again a while after the delete,

@@ -34,3 +34,6 @@ func (r *Registry) AddDerived(ctx context.Context, source *Stream, n int) error 
 	}
 	return nil
 }
+
+// TrimAudit trims the audit log as Run does now and then.
+func (r *Registry) TrimAudit(ctx context.Context, most int) error { return r.trimAuditOnce(ctx, most) }

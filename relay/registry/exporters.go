@@ -22,18 +22,20 @@ type Exporter struct {
 	Interval   time.Duration // whole seconds
 	PathPrefix string
 	Existing   bool          // it began with the events that were there
+	Keys       bool          // it writes the keys of the events, not the events
 	Start      engine.Offset // it began behind this one
 	Created    time.Time
 }
 
 // ExporterSpec says what exporter to make. The path prefix is for the caller to check.
 type ExporterSpec struct {
-	Name       string        // as a stream's; empty: <sink>-<stream>
+	Name       string        // 1 to 100 characters; empty: <sink>-<stream>, or <sink>-<stream>-keys
 	Sink       string        // empty: the project's only one
 	SinkType   string        // empty, or the sink's
 	Interval   time.Duration // 0: DefaultInterval
 	PathPrefix string
 	Existing   bool // begin with the events that are there, not with the next
+	Keys       bool // of a source stream: write the keys of the events, not the events
 }
 
 const (
@@ -70,6 +72,7 @@ type exporterRecord struct {
 	Interval   int64         `json:"interval"` // seconds
 	PathPrefix string        `json:"pathPrefix,omitempty"`
 	Existing   bool          `json:"existing,omitempty"`
+	Keys       bool          `json:"keys,omitempty"`
 	Start      engine.Offset `json:"start,string"`
 	Created    int64         `json:"created"`
 }
@@ -121,7 +124,7 @@ func (r *Registry) CreateExporter(ctx context.Context, st *Stream, spec Exporter
 	}
 	record := &exporterRecord{
 		Version: recordVersion, ID: uuid.NewString(), Stream: st.UUID, Interval: int64(spec.Interval / time.Second),
-		PathPrefix: spec.PathPrefix, Existing: spec.Existing, Created: r.now().UnixMilli(),
+		PathPrefix: spec.PathPrefix, Existing: spec.Existing, Keys: spec.Keys, Created: r.now().UnixMilli(),
 	}
 	if !spec.Existing {
 		_, last, err := r.engine.Bounds(ctx, st.Log)
@@ -148,13 +151,18 @@ func planExporter(s *Snapshot, at revisions, spec ExporterSpec, record exporterR
 	if st == nil {
 		return nil, ErrNotFound
 	}
+	if err := checkKeys(st, spec); err != nil {
+		return nil, err
+	}
 	sink, err := sinkFor(s, st.Project, spec)
 	if err != nil {
 		return nil, err
 	}
 	record.Sink, record.Name = sink.ID, spec.Name
 	if record.Name == "" {
-		record.Name = sink.Name + "-" + st.Name
+		if record.Name = sink.Name + "-" + st.Name; spec.Keys {
+			record.Name += "-keys"
+		}
 	}
 	if err := checkNamed("name", record.Name); err != nil {
 		return nil, err
@@ -163,7 +171,7 @@ func planExporter(s *Snapshot, at revisions, spec ExporterSpec, record exporterR
 		return nil, &Invalid{"name", fmt.Sprintf("a stream and a sink have at most %d exporters each", maxExporters)}
 	}
 	for _, e := range s.Exporters(st) {
-		if e.Sink.ID == sink.ID && e.PathPrefix == record.PathPrefix {
+		if e.Sink.ID == sink.ID && e.PathPrefix == record.PathPrefix && e.Keys == record.Keys {
 			return nil, &Invalid{"pathPrefix", fmt.Sprintf("exporter %s writes to the same place under the same names; choose another", e.Name)}
 		}
 	}
@@ -177,6 +185,19 @@ func planExporter(s *Snapshot, at revisions, spec ExporterSpec, record exporterR
 		{Key: sinkKey(sink.ID), Value: encode(sink.record), Revision: at[sinkKey(sink.ID)]},
 		{Key: name, Value: encode(&pointer{Version: recordVersion, ID: record.ID})},
 	}, nil
+}
+
+// checkKeys: only where keys are made can they be exported.
+func checkKeys(st *Stream, spec ExporterSpec) error {
+	switch {
+	case !spec.Keys:
+		return nil
+	case st.Source != nil:
+		return &Invalid{"exportKeys", fmt.Sprintf("%s is derived; its keys are those of its source %s", st.Name, st.Source.Name)}
+	case st.Payload != "":
+		return &Invalid{"exportKeys", fmt.Sprintf("stream %s takes payloads, which no key is made for", st.Name)}
+	}
+	return nil
 }
 
 func sinkFor(s *Snapshot, p *Project, spec ExporterSpec) (*Sink, error) {
@@ -329,7 +350,7 @@ func (st *state) buildExporters(next *Snapshot) {
 		}
 		list := append(slices.Clone(lists.get(r.Stream)), &Exporter{
 			ID: r.ID, Name: r.Name, Stream: stream, Sink: sink, Interval: time.Duration(r.Interval) * time.Second,
-			PathPrefix: r.PathPrefix, Existing: r.Existing, Start: r.Start, Created: time.UnixMilli(r.Created),
+			PathPrefix: r.PathPrefix, Existing: r.Existing, Keys: r.Keys, Start: r.Start, Created: time.UnixMilli(r.Created),
 		})
 		slices.SortFunc(list, func(a, b *Exporter) int { return strings.Compare(a.Name, b.Name) })
 		lists.set(r.Stream, list)

@@ -90,6 +90,20 @@ func (r *Registry) DeleteProject(ctx context.Context, name string) (*Project, er
 		for _, sink := range s.Sinks(p) {
 			holds = append(holds, "sink "+sink.Name)
 		}
+		for _, f := range s.Feeds(p) {
+			holds = append(holds, "feed "+f.Name)
+		}
+		for _, g := range s.CourierGroups(p) {
+			holds = append(holds, "courier group "+g.Name)
+		}
+		for _, k := range s.APIKeys(p) {
+			holds = append(holds, "API key "+k.Name)
+		}
+		if users := s.Users(p); len(users) == 1 { // not named: an address is a person's
+			holds = append(holds, "1 user")
+		} else if len(users) > 1 {
+			holds = append(holds, fmt.Sprintf("%d users", len(users)))
+		}
 		for _, c := range s.Contracts(p) {
 			if c.Project != nil && c.Project.ID == p.ID {
 				holds = append(holds, "data contract "+c.Ref)

@@ -80,32 +80,38 @@ type projectRecord struct {
 	AppKey      string `json:"appKey"`
 	MasterHash  string `json:"masterHash"`
 	EventStream string `json:"eventStream,omitempty"`
-	Created     int64  `json:"created"`
+	// ConsentLevels are the names of levels, by level.
+	ConsentLevels map[int]string `json:"consentLevels,omitempty"`
+	Created       int64          `json:"created"`
 }
 
 type streamRecord struct {
-	Version        int      `json:"v"`
-	ID             string   `json:"id"`
-	Project        string   `json:"project"`
-	Name           string   `json:"name"`
-	PublicID       string   `json:"publicId,omitempty"`
-	Description    string   `json:"description,omitempty"`
-	Tags           []string `json:"tags,omitempty"`
-	Disabled       bool     `json:"disabled,omitempty"`
-	Contract       string   `json:"contract,omitempty"`
-	Payload        string   `json:"payload,omitempty"`
-	EventRate      int64    `json:"eventRate,omitempty"`
-	EventCount     int64    `json:"eventCount,omitempty"`
-	RetentionMS    int64    `json:"retentionMs,omitempty"`
-	RetentionBytes int64    `json:"retentionBytes,omitempty"`
-	ClientID       string   `json:"clientId"`
-	SecretHash     string   `json:"secretHash"`
-	Shard          int      `json:"shard,omitempty"`
-	Since          uint64   `json:"since,omitempty"`
-	Source         string   `json:"source,omitempty"` // uuid: a derived stream
-	LevelType      string   `json:"levelType,omitempty"`
-	Levels         uint64   `json:"levels,omitempty,string"` // a set, bit n for level n
-	Created        int64    `json:"created"`
+	Version        int         `json:"v"`
+	ID             string      `json:"id"`
+	Project        string      `json:"project"`
+	Name           string      `json:"name"`
+	PublicID       string      `json:"publicId,omitempty"`
+	Description    string      `json:"description,omitempty"`
+	Tags           []string    `json:"tags,omitempty"`
+	Disabled       bool        `json:"disabled,omitempty"`
+	Contract       string      `json:"contract,omitempty"`
+	Payload        string      `json:"payload,omitempty"`
+	EventRate      int64       `json:"eventRate,omitempty"`
+	EventCount     int64       `json:"eventCount,omitempty"`
+	RetentionMS    int64       `json:"retentionMs,omitempty"`
+	RetentionBytes int64       `json:"retentionBytes,omitempty"`
+	ClientID       string      `json:"clientId"`
+	SecretHash     string      `json:"secretHash"`
+	Shard          int         `json:"shard,omitempty"`
+	Since          uint64      `json:"since,omitempty"`
+	Source         string      `json:"source,omitempty"` // uuid: a derived stream
+	LevelType      string      `json:"levelType,omitempty"`
+	Levels         uint64      `json:"levels,omitempty,string"` // a set, bit n for level n
+	Mask           *maskRecord `json:"mask,omitempty"`
+	Sink           string      `json:"sink,omitempty"` // uuid: where payloads land; empty: where the server says
+	SinkName       string      `json:"sinkName,omitempty"`
+	Gzip           bool        `json:"gzip,omitempty"`
+	Created        int64       `json:"created"`
 }
 
 type contractRecord struct {

@@ -86,6 +86,8 @@ type Registry struct {
 	minInterval time.Duration
 	tokens      *auth.Tokens
 	ask         *asker
+	passwords   *auth.Passwords
+	auditing    *auditing
 
 	snapshot atomic.Pointer[Snapshot] // written under mu
 	news     news
@@ -123,7 +125,7 @@ func Open(ctx context.Context, e *engine.Engine, v *consent.Vault, cfg Config) (
 	}
 	r := &Registry{
 		cells: e.Cells(), engine: e, vault: v, log: cfg.Log, now: cfg.Now, minInterval: cfg.MinInterval,
-		ask:  newAsker(cfg.Now),
+		ask: newAsker(cfg.Now), passwords: auth.NewPasswords(), auditing: newAuditing(),
 		turn: make(chan struct{}, 1),
 
 		state:   newState(cfg.Log),

@@ -48,20 +48,23 @@ const (
 )
 
 // checkName holds the name of a stream to its rule. A name is part of addresses and file names.
-func checkName(name string) error {
+func checkName(name string) error { return checkNameFrom(minName, name) }
+
+// checkNameFrom is checkName for a name of at least so many characters.
+func checkNameFrom(least int, name string) error {
 	switch n := utf8.RuneCountInString(name); {
 	case name == "":
 		return &Invalid{"name", "is missing"}
-	case n < minName || n > maxName:
-		return &Invalid{"name", fmt.Sprintf("has %d characters, it must have %d to %d", n, minName, maxName)}
+	case n < least || n > maxName:
+		return &Invalid{"name", fmt.Sprintf("has %d characters, it must have %d to %d", n, least, maxName)}
 	case !printable(name):
 		return &Invalid{"name", "has a character that cannot be printed"}
 	case strings.Contains(name, "/"):
 		return &Invalid{"name", "has a '/', which no name may have"}
 	case strings.TrimSpace(name) != name:
 		return &Invalid{"name", "begins or ends with a space"}
-	case name == "..":
-		return &Invalid{"name", "is a way up in an address; choose another"}
+	case name == ".." || name == ".":
+		return &Invalid{"name", "is a way in an address; choose another"}
 	}
 	return nil
 }
@@ -70,6 +73,9 @@ func checkName(name string) error {
 func checkProjectName(name string) error {
 	if err := checkName(name); err != nil {
 		return err
+	}
+	if name == ".." {
+		return &Invalid{"name", "must not be '..': folders are called by it"}
 	}
 	for _, c := range []byte(name) {
 		if c <= ' ' || c > '~' {
@@ -143,11 +149,16 @@ func consentRule(levels []int, levelType string) (consent.Rule, error) {
 	return rule, nil
 }
 
-// derivedName is what a derived stream is called that was given no name: the levels in the order they were named.
-func derivedName(source string, levels []int) string {
-	name := source
+// derivedName is what a derived stream is called that was given no name: the levels in the order they were named, behind
+// an M where fields are masked.
+func derivedName(source string, levels []int, masked bool) string {
+	name, before := source, "-"
+	if masked {
+		before = "-M"
+	}
 	for _, l := range levels {
-		name += "-" + strconv.Itoa(l)
+		name += before + strconv.Itoa(l)
+		before = "-"
 	}
 	return name
 }

@@ -157,6 +157,9 @@ func (r *Registry) DeleteSink(ctx context.Context, p *Project, name string, recu
 		if sink == nil {
 			return nil, ErrNotFound
 		}
+		if err := landingIn(s, sink); err != nil {
+			return nil, err
+		}
 		gone = DeletedSink{Sink: sink, Exporters: s.sinkExporters(sink)}
 		if len(gone.Exporters) > 0 && !recursive {
 			names := make([]string, len(gone.Exporters))
@@ -192,9 +195,9 @@ func erasing(at revisions, keys ...string) []engine.Write {
 	return writes
 }
 
-// checkNamed is checkName for a member that is called otherwise.
+// checkNamed is checkName for a sink or an exporter, whose name may have one character, and which is called otherwise.
 func checkNamed(field, name string) error {
-	err := checkName(name)
+	err := checkNameFrom(1, name)
 	if invalid, ok := err.(*Invalid); ok { //nolint:errorlint // checkName wraps nothing
 		return &Invalid{field, invalid.Reason}
 	}

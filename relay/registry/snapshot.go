@@ -21,6 +21,7 @@ type Snapshot struct {
 	clients   index[string, *Stream]   // by client id
 	public    index[string, *Stream]   // by public id
 	derived   index[string, []*Stream] // by the uuid of the source, ordered by name
+	payloads  index[string, *Stream]   // by uuid, those that take payloads
 	contracts index[string, *entry]    // by ref
 	short     index[string, []*entry]  // by short id, the preferred first
 
@@ -32,6 +33,18 @@ type Snapshot struct {
 	hooks      index[string, *Webhook] // by id
 	hooksNamed index[scoped, *Webhook]
 	hooksOf    index[string, []*Webhook] // by the uuid of the stream, ordered by name
+
+	keys      index[string, *APIKey] // by id
+	keysNamed index[scoped, *APIKey]
+	users     index[string, *User] // by id
+	mails     index[string, *User] // by e-mail in lower case
+
+	integrations      index[string, *Integration] // by id
+	integrationsNamed index[scoped, *Integration]
+	integrationsOf    index[string, []*Integration]     // by the uuid of the stream, ordered by name
+	integrationTokens index[[sha256.Size]byte, holding] // by the token's hash
+
+	loads *loads
 
 	admin *adminToken // nil: there is none
 }

@@ -34,6 +34,8 @@ type state struct {
 	owned    map[string]set // project uuid → its contracts' refs
 
 	exporting exporting
+	loading   loading
+	holders   holders
 
 	changed changes
 }
@@ -52,8 +54,8 @@ func newState(log *slog.Logger) *state {
 		dropping: map[string]*droppingRecord{}, lines: map[string]*lineRecord{},
 		members: map[string]set{}, children: map[string]set{}, owned: map[string]set{},
 		webhooks: map[string]*webhookRecord{}, hooked: map[string]set{},
-		exporting: newExporting(),
-		changed:   newChanges(),
+		exporting: newExporting(), loading: newLoading(), holders: newHolders(),
+		changed: newChanges(),
 	}
 }
 
@@ -113,6 +115,10 @@ func (st *state) apply(c engine.Cell) {
 		st.applySink(id, c)
 	case kindExporter:
 		st.applyExporter(id, c)
+	case kindAPIKey, kindUser, kindIntegration:
+		st.applyHolder(kind, id, c)
+	case kindFeed, kindCourier, kindCourierGroup:
+		st.applyLoad(kind, id, c)
 	case kindDropping:
 		take(st, st.dropping, id, c)
 	case kindLine:

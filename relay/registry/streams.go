@@ -22,9 +22,13 @@ func (r *Registry) CreateStream(ctx context.Context, p *Project, spec StreamSpec
 	if err != nil {
 		return nil, Credentials{}, err
 	}
+	noteEntity(ctx, record.Name)
 	id := uuid.New()
 	credentials := Credentials{ClientID: "stream-" + auth.NewRandom(clientIDLength, lowerAlnum), ClientSecret: auth.NewSecret(secretLength)}
 	record.ID, record.Project, record.Created = id.String(), p.ID, r.now().UnixMilli()
+	if record.Mask, err = r.sealMask(record.ID, spec.Mask); err != nil {
+		return nil, Credentials{}, err
+	}
 	record.ClientID, record.SecretHash = credentials.ClientID, auth.Hash(credentials.ClientSecret)
 	if spec.DerivedFrom == "" {
 		// Where the log has its place for it. Nothing lies there until the first event.
@@ -35,7 +39,13 @@ func (r *Registry) CreateStream(ctx context.Context, p *Project, spec StreamSpec
 		record.Shard, record.Since = at.Shard, at.Since
 		record.PublicID = "is-" + auth.NewSecret(publicIDLength)
 	} else {
-		r.FindStream(ctx, p, spec.DerivedFrom) // another node may have made it a moment ago
+		// Another node may have made them a moment ago.
+		r.FindStream(ctx, p, spec.DerivedFrom)
+		if spec.Mask != nil {
+			for ref := range spec.Mask.Fields {
+				r.FindContract(ctx, p, []byte(ref))
+			}
+		}
 	}
 	err = r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
 		return planStream(s, at, p.ID, spec, *record)
@@ -52,7 +62,10 @@ func (r *Registry) CreateStream(ctx context.Context, p *Project, spec StreamSpec
 
 // newStream checks what can be checked without knowing what else there is.
 func newStream(spec StreamSpec) (*streamRecord, error) {
-	record := &streamRecord{Version: recordVersion, Description: spec.Description, Tags: spec.Tags, Payload: spec.Payload}
+	record := &streamRecord{Version: recordVersion, Description: spec.Description, Tags: spec.Tags, Payload: spec.Payload, Gzip: spec.Gzip}
+	if err := checkLanding(spec); err != nil {
+		return nil, err
+	}
 	if spec.DerivedFrom != "" {
 		rule, err := consentRule(spec.Levels, spec.LevelType)
 		switch {
@@ -65,10 +78,12 @@ func newStream(spec StreamSpec) (*streamRecord, error) {
 		}
 		record.LevelType, record.Levels = rule.Type.String(), rule.Levels
 		if spec.Name == "" {
-			spec.Name = derivedName(spec.DerivedFrom, spec.Levels)
+			spec.Name = derivedName(spec.DerivedFrom, spec.Levels, spec.Mask != nil && len(spec.Mask.Fields) > 0)
 		}
 	} else {
 		switch {
+		case spec.Mask != nil:
+			return nil, &Invalid{maskField, "only a derived stream masks; name its source in linkedStream"}
 		case len(spec.Levels) > 0:
 			return nil, &Invalid{"consentLevels", "only a derived stream has levels; name its source in linkedStream"}
 		case spec.LevelType != "":
@@ -108,11 +123,20 @@ func planStream(s *Snapshot, at revisions, project string, spec StreamSpec, reco
 		if source.Source != nil {
 			return nil, &Invalid{"linkedStream", fmt.Sprintf("%s is itself derived; derive from its source %s", source.Name, source.Source.Name)}
 		}
+		if source.Payload != "" {
+			return nil, &Invalid{"linkedStream", fmt.Sprintf("%s takes payloads, which carry no consent that could be held to levels; read it as it is", source.Name)}
+		}
 		record.Source = source.UUID
 		writes = append(writes, engine.Write{Key: streamKey(source.UUID), Value: encode(source.record), Revision: at[streamKey(source.UUID)]})
 	}
-	var err error
+	writes, err := record.landIn(s, at, p, spec.Sink, writes)
+	if err != nil {
+		return nil, err
+	}
 	if record.Contract, err = contractFor(s, p, spec.Contract); err != nil {
+		return nil, err
+	}
+	if record.Mask, err = record.Mask.resolved(s, p); err != nil {
 		return nil, err
 	}
 	name := nameKey(project, record.Name)

@@ -31,6 +31,9 @@ type Stream struct {
 	Enabled        bool
 	Contract       string        // ref that a line of bulk defaults to, empty for none
 	Payload        string        // "", "json" or "xml"
+	SinkID         string        // where payloads land; empty: where the server says
+	SinkName       string        // the same
+	Gzip           bool          // they land packed
 	EventRate      int64         // events per second
 	EventCount     int64         // events per calendar month UTC
 	Retention      time.Duration // 0: the configured default
@@ -39,6 +42,7 @@ type Stream struct {
 	Log            engine.Stream // a derived stream has its source's
 	Source         *Stream       // nil for a source stream
 	Rule           consent.Rule
+	Mask           *Mask // nil: nothing is masked
 	Created        time.Time
 
 	record *streamRecord
@@ -63,11 +67,14 @@ type StreamSpec struct {
 	Name        string // 2 to 100 printable characters without '/'; of a derived stream by default <source>-<levels joined by ->
 	Description string
 	Tags        []string
-	Contract    string // ref or short id
-	Payload     string // "", "json" or "xml"
-	DerivedFrom string // the name of a source stream: makes a derived stream
-	Levels      []int  // 0 to 63, each once; one for CUMULATIVE
-	LevelType   string // CUMULATIVE (default) or GRANULAR
+	Contract    string    // ref or short id
+	Payload     string    // "", "json" or "xml"
+	Sink        string    // of a stream with a payload: the name of the sink that its payloads land in; empty: where the server says
+	Gzip        bool      // of a stream with a payload: they land packed
+	DerivedFrom string    // the name of a source stream: makes a derived stream
+	Levels      []int     // 0 to 63, each once; one for CUMULATIVE
+	LevelType   string    // CUMULATIVE (default) or GRANULAR
+	Mask        *MaskSpec // of a derived stream; nil: nothing is masked
 }
 
 // StreamPatch says what to change; nil leaves a member as it is.
@@ -82,14 +89,6 @@ type StreamPatch struct {
 	Contract       *string // "" for none
 	Levels         *[]int
 	LevelType      *string
-}
-
-// Deleted is what a delete took along.
-type Deleted struct {
-	Stream    *Stream
-	Derived   []*Stream
-	Webhooks  []*Webhook
-	Exporters []*Exporter
 }
 
 // ProjectPatch says what to change of a project.

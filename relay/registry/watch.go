@@ -49,6 +49,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	g.Go(func() error { return r.watch(ctx, said) })
 	g.Go(func() error { return r.follow(ctx, said) })
 	g.Go(func() error { return r.finishDeletions(ctx) })
+	g.Go(func() error { return r.trimAudit(ctx) })
 	return g.Wait()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -262,6 +263,13 @@ func (patch *WebhookPatch) apply(r *Registry, record *webhookRecord) error {
 		}
 		record.Headers = cloneHeaders(*patch.Headers)
 	}
+	if len(patch.SomeHeaders) > 0 {
+		merged := mergeHeaders(record.Headers, patch.SomeHeaders)
+		if err := checkHeaders(merged); err != nil {
+			return err
+		}
+		record.Headers = cloneHeaders(merged)
+	}
 	if patch.Authorization != nil {
 		if err := patch.authorize(r, record); err != nil {
 			return err
@@ -392,6 +400,23 @@ func checkHeaders(headers map[string]string) error {
 		seen[canonical] = true
 	}
 	return nil
+}
+
+// mergeHeaders gives headers with some of them set or taken away. What is set replaces the header of that name in whatever case it was written.
+func mergeHeaders(headers map[string]string, some map[string]*string) map[string]string {
+	merged := maps.Clone(headers)
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	for name := range some {
+		maps.DeleteFunc(merged, func(there, _ string) bool { return strings.EqualFold(there, name) })
+	}
+	for name, value := range some {
+		if value != nil {
+			merged[name] = *value
+		}
+	}
+	return merged
 }
 
 // headerName tells whether a text is a token of RFC 9110.

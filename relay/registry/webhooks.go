@@ -82,8 +82,9 @@ type WebhookPatch struct {
 	Name          *string
 	Description   *string
 	URL           *string
-	Headers       *map[string]string
-	Authorization *string // "" for none
+	Headers       *map[string]string // all of them
+	SomeHeaders   map[string]*string // those to set, nil for those to take away; names are the same in either case
+	Authorization *string            // "" for none
 	BatchSize     *int
 	Types         *[]string
 	Filters       *json.RawMessage
