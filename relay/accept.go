@@ -12,6 +12,7 @@ import (
 	"sluice/relay/consent"
 	"sluice/relay/contract"
 	"sluice/relay/engine"
+	"sluice/relay/payload"
 	"sluice/relay/registry"
 )
 
@@ -21,7 +22,8 @@ type Event struct {
 	// event's own strmMeta.eventContractRef, and then to the stream's default contract.
 	Ref       []byte
 	RequestID [16]byte
-	Body      []byte // JSON
+	Encoding  contract.Encoding // of Body; the zero value leaves it to Body
+	Body      []byte
 }
 
 const (
@@ -38,6 +40,7 @@ type intake struct {
 	record  engine.Record
 	payload []byte
 	batch   engine.Batch
+	named   bool // an event of the request has an id of its own
 }
 
 var intakes = sync.Pool{New: func() any { return new(intake) }}
@@ -51,6 +54,7 @@ func (w *intake) release() {
 	}
 	w.batch.Reset()
 	w.batch.Atomic = false
+	w.named = false
 	intakes.Put(w)
 }
 
@@ -64,8 +68,18 @@ func (r *Relay) Accept(ctx context.Context, st *registry.Stream, ev Event) error
 	if err != nil {
 		return err
 	}
-	if err := r.prepare(ctx, w, st, c, ev.RequestID, ev.Body, r.now()); err != nil {
+	if err := c.CheckAs(&w.checked, ev.Encoding, ev.Body); err != nil {
 		return err
+	}
+	now := r.now()
+	if err := r.complete(ctx, w, st, c, ev.RequestID, now); err != nil {
+		return err
+	}
+	if len(w.record.ID) > 0 {
+		return r.storeUnseen(ctx, st, []*engine.Batch{&w.batch}, now, func(ctx context.Context) error {
+			_, err := r.engine.Append(ctx, st.Log, &w.batch)
+			return err
+		})
 	}
 	_, err = r.engine.Append(ctx, st.Log, &w.batch)
 	return err
@@ -104,28 +118,33 @@ func printable(ref string) string {
 	return q[1 : len(q)-1]
 }
 
-// prepare runs an event up to the point where it can be stored and adds it to the intake's batch. The batch is
+// prepare runs a JSON event up to the point where it can be stored and adds it to the intake's batch. The batch is
 // as before when it returns an error.
 func (r *Relay) prepare(ctx context.Context, w *intake, st *registry.Stream, c *contract.Contract, request [16]byte, body []byte, now time.Time) error {
-	k := &w.checked
-	if err := c.Check(k, body); err != nil {
+	if err := c.Check(&w.checked, body); err != nil {
 		return err
 	}
-	if len(k.ContractRef) > 0 && string(k.ContractRef) != c.Ref() {
-		return violation(fmt.Sprintf("Event does not match schema '%s': field 'strmMeta/eventContractRef' must be '%s'", c.Ref(), c.Ref()))
+	return r.complete(ctx, w, st, c, request, now)
+}
+
+// complete is prepare for an event that its contract has no fault with.
+func (r *Relay) complete(ctx context.Context, w *intake, st *registry.Stream, c *contract.Contract, request [16]byte, now time.Time) error {
+	k := &w.checked
+	if err := admissible(c, k, now); err != nil {
+		return err
 	}
 	rec := &w.record
 	*rec = engine.Record{
 		ID: k.ID, Type: k.Type, Contract: c.RefBytes(), RequestID: request, Kind: engine.KindJSON,
 		Occurred: now.UnixMilli(), Processed: now.UnixMilli(), Consent: k.Consent, Fields: rec.Fields[:0],
 	}
-	if k.Occurred != 0 {
-		if now.UnixMilli()-k.Occurred > maximumAge.Milliseconds() {
-			return violation(fmt.Sprintf("Event does not match schema '%s': it occurred more than 90 days ago", c.Ref()))
-		}
-		if k.Occurred-now.UnixMilli() <= futureTolerance.Milliseconds() {
-			rec.Occurred = k.Occurred
-		}
+	if k.Occurred != 0 && k.Occurred-now.UnixMilli() <= futureTolerance.Milliseconds() {
+		rec.Occurred = k.Occurred
+	}
+	w.named = w.named || len(k.ID) > 0
+	if c.Airship() {
+		w.complete(k)
+		return nil
 	}
 	var key *consent.Key
 	if len(k.Key) > 0 {
@@ -135,7 +154,7 @@ func (r *Relay) prepare(ctx context.Context, w *intake, st *registry.Stream, c *
 		}
 	}
 	w.payload = append(w.payload[:0], `{"strmMeta":`...)
-	w.payload = appendMeta(w.payload, c, k, rec)
+	w.payload = appendMeta(w.payload, st.Project.BillingID, c, k, rec)
 	if len(k.Members) > 0 {
 		w.payload = append(w.payload, ',')
 		w.seal(key)
@@ -146,18 +165,38 @@ func (r *Relay) prepare(ctx context.Context, w *intake, st *registry.Stream, c *
 	return nil
 }
 
-// appendMeta writes strmMeta as the gateway fills it: what the producer sent of nonce, timestamp and keyLink is
-// overwritten, and the levels are a set. Events of 2021 name their schema by a short id and keep it.
-func appendMeta(dst []byte, c *contract.Contract, k *contract.Checked, rec *engine.Record) []byte {
-	short := len(k.SchemaID) > 0 && len(k.ContractRef) == 0
-	if short {
-		dst = append(dst, `{"schemaId":"`...)
-		dst = append(dst, c.Definition().ShortID...)
-	} else {
-		dst = append(dst, `{"eventContractRef":"`...)
-		dst = append(dst, c.RefBytes()...)
+// complete adds one of Airship's own events: what is left of it beside what the record has a place for. Nothing in it is
+// personal to the gateway.
+func (w *intake) complete(k *contract.Checked) {
+	w.payload = append(append(append(w.payload[:0], '{'), k.Members...), '}')
+	part := func(s contract.Span) engine.Span {
+		if s.Len == 0 {
+			return engine.Span{}
+		}
+		return engine.Span{Off: uint32(s.Off + 1), Len: uint32(s.Len)}
 	}
-	dst = append(dst, `","nonce":`...)
+	w.record.Device, w.record.User, w.record.Body = part(k.Device), part(k.User), part(k.Body)
+	w.record.Payload = w.payload
+	w.batch.Add(&w.record)
+}
+
+// appendMeta writes strmMeta as the gateway fills it: what the producer sent of nonce, timestamp and keyLink is
+// overwritten, and the levels are a set. Events of 2021 name their schema by a short id, or by its ref in that place,
+// and keep it; they get the billing id of their project, as they did then. What is kept is the contract's own text,
+// which needs no escapes, for admissible found the two equal.
+func appendMeta(dst []byte, billing string, c *contract.Contract, k *contract.Checked, rec *engine.Record) []byte {
+	dst = append(dst, '{')
+	if len(k.SchemaID) > 0 {
+		dst = append(dst, `"schemaId":"`...)
+		dst = append(dst, schemaID(c, k)...)
+		dst = append(dst, `",`...)
+	}
+	if len(k.SchemaID) == 0 || len(k.ContractRef) > 0 {
+		dst = append(dst, `"eventContractRef":"`...)
+		dst = append(dst, c.RefBytes()...)
+		dst = append(dst, `",`...)
+	}
+	dst = append(dst, `"nonce":`...)
 	dst = strconv.AppendInt(dst, int64(int32(rand.Uint32())), 10)
 	dst = append(dst, `,"timestamp":`...)
 	dst = strconv.AppendInt(dst, rec.Processed, 10)
@@ -167,6 +206,11 @@ func appendMeta(dst []byte, c *contract.Contract, k *contract.Checked, rec *engi
 	} else {
 		dst = append(dst, '"')
 		dst = appendUUID(dst, rec.KeyLink)
+		dst = append(dst, '"')
+	}
+	if len(k.SchemaID) > 0 {
+		dst = append(dst, `,"billingId":"`...)
+		dst = payload.AppendEscaped(dst, billing)
 		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"consentLevels":[`...)

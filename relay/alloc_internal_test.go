@@ -2,10 +2,13 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/twmb/avro"
 
 	"sluice/relay/consent"
 	"sluice/relay/contract"
@@ -72,6 +75,40 @@ func TestAcceptAllocatesNothingForAnEvent(t *testing.T) {
 	})
 	if got > allowed(0) {
 		t.Errorf("a checked and encrypted event costs %v allocations", got)
+	}
+}
+
+func TestAcceptAllocatesNothingForADatum(t *testing.T) {
+	r, st, c, w, body := prepared(t)
+	schema := avro.MustParse(c.Definition().Schema)
+	var event map[string]any
+	if err := json.Unmarshal(body, &event); err != nil {
+		t.Fatal(err)
+	}
+	event["conversion"] = 0
+	meta := event["strmMeta"].(map[string]any)
+	meta["consentLevels"] = []int{0}
+	for _, name := range []string{"nonce", "timestamp", "keyLink", "billingId"} {
+		meta[name] = nil
+	}
+	datum, err := schema.Encode(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	ctx := t.Context()
+	accept := func() {
+		w.batch.Reset()
+		if err := c.CheckAs(&w.checked, contract.Unknown, datum); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.complete(ctx, w, st, c, [16]byte{1}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accept()
+	if got := testing.AllocsPerRun(1000, accept); got > allowed(0) {
+		t.Errorf("a datum that is checked and encrypted costs %v allocations", got)
 	}
 }
 

@@ -17,9 +17,13 @@ import (
 // those who read the log is taken. A block that cannot be read is logged and left out. A person who is forgotten
 // meanwhile stays ciphertext from the next piece on.
 func (r *Relay) Between(ctx context.Context, st *registry.Stream, from, to engine.Offset, fn func(lines []byte) error) error {
+	m, err := r.maskOf(st)
+	if err != nil {
+		return err
+	}
 	p := passage{
 		relay: r, done: from, to: to,
-		view:   view{vault: r.vault, stream: st.Log.ID, rule: st.Rule},
+		view:   view{vault: r.vault, stream: st.Log.ID, rule: st.Rule, mask: m},
 		render: renderer{stream: st.Log.ID, format: Raw},
 		cursor: r.engine.Read(st.Log, from),
 	}
@@ -50,6 +54,18 @@ type passage struct {
 	lines  []byte // the piece to give out
 }
 
+// nextBlock is the cursor's next block; io.EOF where there is none. One that cannot be read is logged and left out.
+func (r *Relay) nextBlock(ctx context.Context, cursor *engine.Cursor, stream engine.StreamID) (*engine.Block, error) {
+	for {
+		block, err := cursor.Next(ctx)
+		var corrupt *engine.CorruptError
+		if !errors.As(err, &corrupt) {
+			return block, err
+		}
+		r.log.Error("a block of a stream cannot be read and is left out", slog.String("stream", stream.String()), slog.Any("error", err))
+	}
+}
+
 // read makes the next piece; false when there is none behind it.
 func (p *passage) read(ctx context.Context) (more bool, err error) {
 	if err := p.relay.catchUps.Acquire(ctx, 1); err != nil {
@@ -58,15 +74,11 @@ func (p *passage) read(ctx context.Context) (more bool, err error) {
 	defer p.relay.catchUps.Release(1)
 	p.lines = p.lines[:0]
 	for len(p.lines) < maxChunk && p.done < p.to {
-		block, err := p.cursor.Next(ctx)
-		var corrupt *engine.CorruptError
-		switch {
-		case errors.Is(err, io.EOF):
+		block, err := p.relay.nextBlock(ctx, p.cursor, p.view.stream)
+		if errors.Is(err, io.EOF) {
 			return false, nil
-		case errors.As(err, &corrupt):
-			p.relay.log.Error("a block of a stream cannot be read and is left out", slog.String("stream", p.view.stream.String()), slog.Any("error", err))
-			continue
-		case err != nil:
+		}
+		if err != nil {
 			return false, fmt.Errorf("read behind offset %s: %w", p.done, err)
 		}
 		err = p.view.showBlock(ctx, block, p.done, func(e *shown) {

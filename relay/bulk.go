@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/relay/contract"
@@ -20,6 +21,9 @@ type Bulk struct {
 	Body      []byte // unpacked
 	Atomic    bool   // one rejected line rejects them all
 	MaxEvent  int    // bytes a line may have; 0: any
+	// Admit, if set, is asked once the whole body was checked and before any of it is stored, with the number of events
+	// that are to be. Its error is AcceptBulk's, and nothing is stored.
+	Admit func(events int) error
 }
 
 // LineError says why a line was rejected. Lines count from 1; of an array, its elements.
@@ -89,8 +93,13 @@ func (r *Relay) acceptBulk(ctx context.Context, st *registry.Stream, b Bulk, onc
 		}
 		return res, nil
 	}
+	if n := parts.events(w); n > 0 && b.Admit != nil {
+		if err := b.Admit(n); err != nil {
+			return BulkResult{Errors: []LineError{}}, err
+		}
+	}
 	res.Accepted = parts.accepted
-	if err := parts.store(ctx, r.engine, st.Log, w, &res); err != nil {
+	if err := r.storeBulk(ctx, st, &parts, w, now, &res); err != nil {
 		return BulkResult{Errors: []LineError{}}, err
 	}
 	return res, nil
@@ -130,6 +139,38 @@ func (p *bulkParts) took(w *intake, line int) {
 		w.batch.Reset()
 		w.batch.Atomic = p.atomic
 	}
+}
+
+// storeBulk is parts.store, without the events that the stream has already.
+func (r *Relay) storeBulk(ctx context.Context, st *registry.Stream, p *bulkParts, w *intake, now time.Time, res *BulkResult) error {
+	if !w.named {
+		return p.store(ctx, r.engine, st.Log, w, res)
+	}
+	batches := make([]*engine.Batch, 0, len(p.full)+1)
+	for i := range p.full {
+		batches = append(batches, &p.full[i].batch)
+	}
+	return r.storeUnseen(ctx, st, append(batches, &w.batch), now, func(ctx context.Context) error {
+		p.close(w)
+		return p.store(ctx, r.engine, st.Log, w, res)
+	})
+}
+
+// close leaves out the parts that have become empty. The last one must not be, for it is the one that speaks.
+func (p *bulkParts) close(w *intake) {
+	p.full = slices.DeleteFunc(p.full, func(part bulkPart) bool { return part.batch.Len() == 0 })
+	if n := len(p.full); n > 0 && w.batch.Len() == 0 {
+		w.batch, p.full = p.full[n-1].batch, p.full[:n-1]
+	}
+}
+
+// events is how many are to be stored.
+func (p *bulkParts) events(w *intake) int {
+	n := w.batch.Len()
+	for i := range p.full {
+		n += p.full[i].batch.Len()
+	}
+	return n
 }
 
 // store appends the parts in their order. An error after the first part means that some is stored.
@@ -200,16 +241,7 @@ func (w *intake) prepareFree(st *registry.Stream, request [16]byte, text []byte,
 	if st.Payload != "json" {
 		return violation(fmt.Sprintf("Stream '%s' takes XML, which a bulk body cannot hold", st.Name))
 	}
-	var err error
-	if w.payload, err = contract.CompactJSON(w.payload[:0], text); err != nil {
-		return err
-	}
-	w.record = engine.Record{
-		RequestID: request, Kind: engine.KindJSON, Occurred: now.UnixMilli(), Processed: now.UnixMilli(),
-		Fields: w.record.Fields[:0], Payload: w.payload,
-	}
-	w.batch.Add(&w.record)
-	return nil
+	return w.prepareJSON(request, text, now)
 }
 
 // eachLine calls fn with every event of a body; blank lines count but are no events.

@@ -46,6 +46,9 @@ func (c *Chunk) Frame() []byte { return c.frame }
 // Events is how many there are.
 func (c *Chunk) Events() int { return len(c.offsets) }
 
+// First is the offset of the first event.
+func (c *Chunk) First() engine.Offset { return c.offsets[0] }
+
 // Last is the offset of the last event.
 func (c *Chunk) Last() engine.Offset { return c.offsets[len(c.offsets)-1] }
 

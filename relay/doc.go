@@ -7,6 +7,13 @@
 // day, and returns when the log has it. AcceptBulk does so for a body of many. Clear personal data lives in the
 // request's bytes and in a pooled intake meanwhile, and nowhere after.
 //
+// An event that has an id of its own, where its contract says so, is stored once in ten minutes on its stream: a copy is
+// answered as accepted. The ids are in the log, where a node reads those of the last ten minutes before it takes the
+// stream's first event; 2^23 of them are remembered, in some 250 MB at most, beyond which events are refused as busy.
+//
+// AcceptPayload takes what no contract is asked of. XML is stored as it came: what can be made of it is seen when it is read, and what cannot be
+// read is shown to nobody and given, as all payloads are, by Payloads to what lands them in files.
+//
 // # Out
 //
 // A stream that somebody reads has one hub, the live tail: the hub opens each block once for each view (a

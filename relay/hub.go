@@ -16,10 +16,17 @@ const (
 	// inboxBytes bounds the blocks that wait for the hub. Beyond it the hub forgets them and reads the log, as a
 	// slow reader does.
 	inboxBytes = 16 << 20
-	// A tick follows the last one at once when few are listening, and later the more writes it causes, so that
-	// under load a write carries many events; never later than maxTick.
-	maxTick       = 10 * time.Millisecond
-	tickPerReader = 10 * time.Microsecond
+	// A tick follows the last one at once when it caused few writes, and later the more it caused, so that under load a
+	// write carries many events; never later than maxTick.
+	maxTick      = 10 * time.Millisecond
+	tickPerWrite = 10 * time.Microsecond
+	// Thousands of readers that each ask for another hundredth of a stream get one event a write that way, and the
+	// writes cost more than both cores have: 90,000 a second for 2,000 of 5,000 events/s. Where a tick causes manyWrites
+	// and these carry fewer than fewEvents each, the next one waits for as long as the writes take.
+	manyWrites     = 500
+	fewEvents      = 8
+	maxSparseTick  = 50 * time.Millisecond
+	sparsePerWrite = 25 * time.Microsecond
 	// hubLinger is how long a hub without readers waits for the next one.
 	hubLinger = 10 * time.Second
 	// keyRetry is the pause before a block is tried again whose keys could not be had.
@@ -34,6 +41,7 @@ type hub struct {
 	// epoch counts what made renderings of the past wrong: a person was forgotten.
 	epoch   atomic.Uint64
 	readers atomic.Int64
+	newest  atomic.Uint64 // offset of the last event that the tail has brought
 
 	inbox struct {
 		sync.Mutex
@@ -43,18 +51,21 @@ type hub struct {
 		wake   chan struct{} // of one element; the tail writes, run reads
 	}
 
-	mu    sync.Mutex    // held while a tick renders
-	pos   engine.Offset // every block up to here was rendered
-	views map[consent.Rule]*liveView
+	mu     sync.Mutex    // held while a tick renders
+	pos    engine.Offset // every block up to here was rendered
+	views  map[lens]*liveView
+	caused caused // since it was taken last
 }
 
 // liveView is a view with the renderings that show it.
 type liveView struct {
 	view
 	renderings map[renderKey]*rendering
+	audience   audience
+	candidate  candidate
 }
 
-// renderKey tells which readers share their bytes, within one stream and rule.
+// renderKey tells which readers share their bytes, within one stream and lens.
 type renderKey struct {
 	format         Format
 	framing        Framing
@@ -64,16 +75,18 @@ type renderKey struct {
 // rendering is one form of a stream, written once for all its readers. The hub's mutex guards all but the ring.
 type rendering struct {
 	renderer
-	key     renderKey
-	rule    consent.Rule
-	ring    *ring
-	readers int
-	builder chunkBuilder
-	ready   []*Chunk
+	key      renderKey
+	lens     lens
+	mask     *mask
+	ring     *ring
+	readers  int
+	audience audience
+	builder  chunkBuilder
+	ready    []*Chunk
 }
 
 func newHub(r *Relay, s engine.Stream) *hub {
-	h := &hub{relay: r, stream: s, views: map[consent.Rule]*liveView{}}
+	h := &hub{relay: r, stream: s, views: map[lens]*liveView{}}
 	h.inbox.wake = make(chan struct{}, 1)
 	return h
 }
@@ -88,6 +101,7 @@ func (h *hub) run(ctx context.Context, started func(error), idle func() bool) {
 	}
 	defer stop()
 	h.pos = engine.AfterBlock(from)
+	h.heard(h.pos)
 	started(nil)
 	linger := time.NewTicker(hubLinger)
 	defer linger.Stop()
@@ -108,7 +122,7 @@ func (h *hub) run(ctx context.Context, started func(error), idle func() bool) {
 		if h.tick(ctx) != nil {
 			return
 		}
-		wait := min(maxTick, time.Duration(h.readers.Load())*tickPerReader) - time.Since(begun)
+		wait := h.takeCaused().pause() - time.Since(begun)
 		if wait <= 0 {
 			continue
 		}
@@ -121,8 +135,28 @@ func (h *hub) run(ctx context.Context, started func(error), idle func() bool) {
 	}
 }
 
+// caused is what ticks brought about: how often readers write, and how many events these writes carry together.
+type caused struct{ writes, events int }
+
+// pause is how long after the tick's beginning the next one is due.
+func (c caused) pause() time.Duration {
+	if c.writes >= manyWrites && c.events < fewEvents*c.writes {
+		return min(maxSparseTick, time.Duration(c.writes)*sparsePerWrite)
+	}
+	return min(maxTick, time.Duration(c.writes)*tickPerWrite)
+}
+
+func (h *hub) takeCaused() caused {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.caused
+	h.caused = caused{}
+	return c
+}
+
 // receive takes a block from the tail, which must not wait.
 func (h *hub) receive(b *engine.Block) {
+	h.heard(b.Last())
 	h.inbox.Lock()
 	if h.inbox.bytes += b.Size(); h.inbox.bytes > inboxBytes {
 		h.inbox.blocks, h.inbox.bytes, h.inbox.gap = nil, 0, true
@@ -185,24 +219,51 @@ func (h *hub) position() engine.Offset {
 	return h.pos
 }
 
-// render shows blocks to every view and rendering and publishes what came of it.
+// render shows blocks to every view and rendering and publishes what came of it, as soon as this node may open them.
 func (h *hub) render(ctx context.Context, blocks []*engine.Block) error {
+	for {
+		// Not under the mutex: to hear of the others again, those who are told of their changes must come by.
+		if err := h.relay.vault.Await(ctx); err != nil {
+			return err
+		}
+		if err := h.tryRender(ctx, blocks); !errors.Is(err, consent.ErrCutOff) {
+			return err
+		}
+	}
+}
+
+// tryRender is render for a node that may open. consent.ErrCutOff: it may no more, and nothing was published.
+func (h *hub) tryRender(ctx context.Context, blocks []*engine.Block) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := h.relay.now()
+	now, began := h.relay.now(), h.pos
 	for _, b := range blocks {
 		if b.First() <= h.pos {
 			continue
 		}
 		if err := h.renderBlock(ctx, b, now); err != nil {
+			if errors.Is(err, consent.ErrCutOff) {
+				h.pos = began
+				h.discard()
+			}
 			return err
 		}
 		h.pos = b.Last()
 	}
 	for _, v := range h.views {
+		v.audience.dropped(v.dropReason(), v.takeDropped())
 		for _, rd := range v.renderings {
+			for why, n := range rd.takeDropped() {
+				rd.audience.dropped(reason(why), n)
+			}
 			if !rd.builder.empty() {
 				rd.ready = append(rd.ready, rd.builder.cut())
+			}
+			for _, c := range rd.ready {
+				h.caused.events += rd.readers * c.Events()
+			}
+			if len(rd.ready) > 0 {
+				h.caused.writes += rd.readers
 			}
 			rd.ring.publish(rd.ready, h.pos)
 			clear(rd.ready)
@@ -210,6 +271,18 @@ func (h *hub) render(ctx context.Context, blocks []*engine.Block) error {
 		}
 	}
 	return nil
+}
+
+// discard lets go of what was rendered and not published.
+func (h *hub) discard() {
+	for _, v := range h.views {
+		for _, rd := range v.renderings {
+			rd.takeDropped()
+			rd.builder = chunkBuilder{bytes: rd.builder.bytes, events: rd.builder.events}
+			clear(rd.ready)
+			rd.ready = rd.ready[:0]
+		}
+	}
 }
 
 // renderBlock shows one block to everybody. A key that cannot be had now is waited for: to go on without it would
@@ -220,12 +293,16 @@ func (h *hub) renderBlock(ctx context.Context, b *engine.Block, now time.Time) e
 		for {
 			err := v.showBlock(ctx, b, done, func(e *shown) {
 				done = e.offset
+				v.candidate.next()
 				for _, rd := range v.renderings {
-					rd.add(e, now)
+					rd.add(e, &v.candidate, now)
 				}
 			})
 			if err == nil {
 				break
+			}
+			if errors.Is(err, consent.ErrCutOff) {
+				return err
 			}
 			if err := h.pauseAfter(ctx, err); err != nil {
 				return err
@@ -262,8 +339,11 @@ func (v *view) showBlock(ctx context.Context, b *engine.Block, after engine.Offs
 			failed = err
 			return false
 		}
-		if e != nil {
+		switch {
+		case e != nil:
 			fn(e)
+		case o > v.droppedTo: // a block whose keys could not be had is shown again
+			v.dropped, v.droppedTo = v.dropped+1, o
 		}
 		return true
 	})
@@ -274,8 +354,8 @@ func (v *view) showBlock(ctx context.Context, b *engine.Block, after engine.Offs
 }
 
 // add writes an event that passes the rendering's filter.
-func (rd *rendering) add(e *shown, now time.Time) {
-	if !rd.passes(e, now) {
+func (rd *rendering) add(e *shown, c *candidate, now time.Time) {
+	if !rd.passes(e, c, now) {
 		return
 	}
 	rd.builder.begin()
@@ -286,8 +366,8 @@ func (rd *rendering) add(e *shown, now time.Time) {
 	}
 }
 
-// join adds a reader to the rendering it asks for, making it if it is the first.
-func (h *hub) join(s Spec) *rendering {
+// join adds a reader to the rendering it asks for, making it if it is the first. m is the stream's mask.
+func (h *hub) join(s Spec, m *mask) *rendering {
 	key := renderKey{format: s.Format, framing: s.Framing}
 	if s.Filter != nil {
 		key.filter = s.Filter.Key()
@@ -295,37 +375,41 @@ func (h *hub) join(s Spec) *rendering {
 	if s.Subset != nil {
 		key.subset = s.Subset.Key()
 	}
-	rule := s.Stream.Rule
+	l := lensOf(s.Stream.Rule, m)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	v := h.views[rule]
+	v := h.views[l]
 	if v == nil {
-		v = &liveView{view: view{vault: h.relay.vault, stream: h.stream.ID, rule: rule}, renderings: map[renderKey]*rendering{}}
-		h.views[rule] = v
+		v = &liveView{view: view{vault: h.relay.vault, stream: h.stream.ID, rule: l.Rule, mask: m}, renderings: map[renderKey]*rendering{}, audience: audience{}}
+		h.views[l] = v
 	}
 	rd := v.renderings[key]
 	if rd == nil {
 		rd = &rendering{
 			renderer: newRenderer(h.stream.ID, s),
-			key:      key, rule: rule, ring: newRing(&h.relay.budget, h.pos),
+			key:      key, lens: l, mask: m, ring: newRing(&h.relay.budget, h.pos), audience: audience{},
 		}
 		v.renderings[key] = rd
 	}
 	rd.readers++
+	v.audience.join(s.Stream.Name, h.relay.drops)
+	rd.audience.join(s.Stream.Name, h.relay.drops)
 	return rd
 }
 
-// leave takes a reader from its rendering; the last one takes the rendering along.
-func (h *hub) leave(rd *rendering) {
+// leave takes a reader of a stream from its rendering; the last one takes the rendering along.
+func (h *hub) leave(rd *rendering, stream string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	v := h.views[rd.lens]
+	v.audience.leave(stream)
+	rd.audience.leave(stream)
 	if rd.readers--; rd.readers > 0 {
 		return
 	}
-	v := h.views[rd.rule]
 	delete(v.renderings, rd.key)
 	if len(v.renderings) == 0 {
-		delete(h.views, rd.rule)
+		delete(h.views, rd.lens)
 	}
 	rd.ring.close()
 }
@@ -335,8 +419,8 @@ func (h *hub) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.epoch.Add(1)
-	for rule, v := range h.views {
-		if rule.Type == consent.Source {
+	for l, v := range h.views {
+		if l.Type == consent.Source {
 			continue
 		}
 		for _, rd := range v.renderings {

@@ -56,7 +56,8 @@ func ParsePosition(s string) (Position, error) {
 		}
 		return Position{kind: lastN, back: n}, nil
 	case strings.ContainsAny(s, "-:T"):
-		t, err := time.Parse(time.RFC3339Nano, s)
+		// The + of a zone that was not escaped in a URL has arrived as a space.
+		t, err := time.Parse(time.RFC3339Nano, strings.Replace(s, " ", "+", 1))
 		if err != nil {
 			return Position{}, fmt.Errorf("%w: a time is written like 2006-01-02T15:04:05Z", ErrPosition)
 		}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
+	"sluice/relay/consent"
 	"sluice/relay/engine"
 	"sluice/relay/filter"
 	"sluice/relay/registry"
@@ -20,6 +22,7 @@ type Spec struct {
 	Framing Framing
 	Filter  *filter.Filter // nil passes every event
 	Subset  *filter.Subset // nil passes every event
+	Again   bool           // what is read from the log was read for this consumer before: what is dropped of it is counted already
 }
 
 // Reader is one consumer's cursor: a position, not a queue. While it keeps up it takes the chunks that all readers
@@ -29,6 +32,8 @@ type Reader struct {
 	relay     *Relay
 	hub       *hub
 	rendering *rendering
+	stream    string // its name
+	standing  *Standing
 	started   engine.Offset
 	moved     bool
 
@@ -36,21 +41,28 @@ type Reader struct {
 	// have their places in between; seen is the last event considered, which is what a client may be told.
 	pos, seen engine.Offset
 	timer     *time.Timer
+	again     bool           // Spec.Again
+	erased    *atomic.Uint64 // the stream's count of what made openings wrong
+	erasures  uint64         // what it was before the last chunk was taken
 
 	// Behind the ring: its own view of the log.
 	behind *catchUp
+	// searching: in its last turn it found nothing, or it did not get one.
+	searching bool
 }
 
 // catchUp is what a reader needs while it reads the log.
 type catchUp struct {
-	view    view
-	render  renderer
-	cursor  *engine.Cursor
-	epoch   uint64
-	ready   []*Chunk
-	builder chunkBuilder
-	read    engine.Offset // up to where the log was read
-	last    engine.Offset // the last event read, shown or not
+	view      view
+	render    renderer
+	candidate candidate
+	cursor    *engine.Cursor
+	epoch     uint64
+	ready     []*Chunk
+	builder   chunkBuilder
+	drops     *dropCounts
+	read      engine.Offset // up to where the log was read
+	last      engine.Offset // the last event read, shown or not
 }
 
 // OpenReader fixes the position, so that what is stored after it returns is behind LATEST, and joins the live
@@ -60,12 +72,18 @@ func (r *Relay) OpenReader(ctx context.Context, s Spec) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, err := r.maskOf(s.Stream)
+	if err != nil {
+		return nil, err
+	}
 	h, err := r.join(ctx, s.Stream.Log)
 	if err != nil {
 		return nil, err
 	}
-	rd := &Reader{relay: r, hub: h, started: start, moved: moved, pos: start, seen: start}
-	rd.rendering = h.join(s)
+	rd := &Reader{relay: r, hub: h, started: start, moved: moved, pos: start, seen: start, stream: s.Stream.Name, again: s.Again, erased: r.erasure(s.Stream.Log.ID)}
+	rd.rendering = h.join(s, m)
+	rd.standing = &Standing{hub: h, ring: rd.rendering.ring}
+	rd.standing.pos.Store(uint64(start))
 	return rd, nil
 }
 
@@ -87,7 +105,7 @@ func (rd *Reader) Close() {
 		return
 	}
 	rd.dropBehind()
-	rd.hub.leave(rd.rendering)
+	rd.hub.leave(rd.rendering, rd.stream)
 	rd.hub.readers.Add(-1)
 	rd.hub = nil
 	if rd.timer != nil {
@@ -97,15 +115,20 @@ func (rd *Reader) Close() {
 
 // Next waits for the next chunk, of no more than most events (0: any), until ctx ends (its error) or idle has passed
 // (nil, nil). The caller releases the chunk. A reader that reads the log stops at what was stored when it got
-// there and joins the live tail without a gap.
+// there and joins the live tail without a gap; where it reads for long and nothing passes it returns (nil, nil) too,
+// after idle or readPatience, whichever is longer.
 func (rd *Reader) Next(ctx context.Context, idle time.Duration, most int) (*Chunk, error) {
 	armed := false
+	deadline := time.Now().Add(max(idle, readPatience))
 	for {
-		c, wake, err := rd.step(ctx, most)
+		c, wake, err := rd.step(ctx, deadline, most)
 		if err != nil || c != nil {
 			return c, err
 		}
 		if wake == nil {
+			if rd.searching && time.Now().After(deadline) {
+				return nil, nil
+			}
 			continue
 		}
 		if !armed {
@@ -127,9 +150,10 @@ func (rd *Reader) Next(ctx context.Context, idle time.Duration, most int) (*Chun
 // More is the next chunk if it is there at once and has at most most events (0: any); nil otherwise. A writer that has
 // fallen behind sends several chunks in one go with it.
 func (rd *Reader) More(most int) *Chunk {
-	if rd.behind != nil {
+	if rd.behind != nil || rd.withheld() != nil {
 		return nil
 	}
+	rd.erasures = rd.erased.Load()
 	c, _, _, in := rd.rendering.ring.next(rd.pos)
 	if c == nil || !in {
 		return nil
@@ -150,7 +174,11 @@ func (rd *Reader) arm(idle time.Duration) {
 }
 
 // step gives the next chunk, or what to wait for, or neither when it got on by reading.
-func (rd *Reader) step(ctx context.Context, most int) (*Chunk, <-chan struct{}, error) {
+func (rd *Reader) step(ctx context.Context, deadline time.Time, most int) (*Chunk, <-chan struct{}, error) {
+	if again := rd.withheld(); again != nil {
+		return nil, again, nil
+	}
+	rd.erasures = rd.erased.Load()
 	if c := rd.fromBehind(most); c != nil {
 		return c, nil, nil
 	}
@@ -163,8 +191,20 @@ func (rd *Reader) step(ctx context.Context, most int) (*Chunk, <-chan struct{}, 
 		rd.dropBehind()
 		return nil, wake, nil
 	}
-	return nil, nil, rd.readOn(ctx, base)
+	return nil, nil, rd.readOn(ctx, deadline, base)
 }
+
+// withheld is closed when it is worth asking again whether this node may show what is personal; nil: it may.
+func (rd *Reader) withheld() <-chan struct{} {
+	if rd.rendering.lens.Type == consent.Source {
+		return nil
+	}
+	return rd.relay.vault.Withheld()
+}
+
+// Erasures is what Relay.Erasures counted before the chunk was made that was given out last: with another count it shows what
+// must not be shown any more.
+func (rd *Reader) Erasures() uint64 { return rd.erasures }
 
 // take gives out a chunk of the ring, or the part of it that is behind the position.
 func (rd *Reader) take(c *Chunk, most int) *Chunk {
@@ -176,7 +216,10 @@ func (rd *Reader) take(c *Chunk, most int) *Chunk {
 	return part
 }
 
-func (rd *Reader) move(o engine.Offset) { rd.pos, rd.seen = o, o }
+func (rd *Reader) move(o engine.Offset) {
+	rd.pos, rd.seen = o, o
+	rd.standing.pos.Store(uint64(o))
+}
 
 // fromBehind gives out what was read from the log. When a person was forgotten since it was rendered it is read
 // again, for it may show what must not be shown any more.
@@ -204,9 +247,15 @@ func (rd *Reader) fromBehind(most int) *Chunk {
 		return part
 	}
 	if b.builder.empty() {
-		rd.pos, rd.seen = max(rd.pos, b.read), max(rd.seen, b.last)
+		rd.cameTo(b)
 	}
 	return nil
+}
+
+// cameTo says that everything up to where the log was read is given out.
+func (rd *Reader) cameTo(b *catchUp) {
+	rd.pos, rd.seen = max(rd.pos, b.read), max(rd.seen, b.last)
+	rd.standing.pos.Store(uint64(rd.pos))
 }
 
 func (rd *Reader) dropBehind() {
@@ -216,27 +265,45 @@ func (rd *Reader) dropBehind() {
 	}
 }
 
-// readOn renders the next part of the log for this reader alone, up to a chunk of it. base is where the ring
-// began before the log was asked: at the log's end everything up to it was read.
-func (rd *Reader) readOn(ctx context.Context, base engine.Offset) error {
-	if err := rd.relay.catchUps.Acquire(ctx, 1); err != nil {
-		return err
+const (
+	// readSlice is how long a reader reads the log in one go, so that what it found is not held back for a full chunk,
+	// and those who wait for their turn get it however little passes.
+	readSlice = 50 * time.Millisecond
+	// readPatience is how long a reader searches the log, or waits for its turn to, before its owner may give a sign
+	// of life and look whether it is still wanted.
+	readPatience = 250 * time.Millisecond
+)
+
+// readOn renders the next part of the log for this reader alone, up to a chunk of it or as far as it comes in its
+// slice of time. base is where the ring began before the log was asked: at the log's end everything up to it was read.
+// It sets searching where it found nothing and there is more to read.
+func (rd *Reader) readOn(ctx context.Context, deadline time.Time, base engine.Offset) error {
+	rd.searching = false
+	if !rd.relay.catchUps.TryAcquire(1) {
+		turn, cancel := context.WithDeadline(ctx, deadline)
+		err := rd.relay.catchUps.Acquire(turn, 1)
+		cancel()
+		if err != nil {
+			rd.searching = true
+			return ctx.Err()
+		}
 	}
 	defer rd.relay.catchUps.Release(1)
 	b := rd.behind
 	if b == nil {
 		live := rd.rendering
 		b = &catchUp{
-			view:   view{vault: rd.relay.vault, stream: rd.hub.stream.ID, rule: live.rule},
+			view:   view{vault: rd.relay.vault, stream: rd.hub.stream.ID, rule: live.lens.Rule, mask: live.mask},
 			render: renderer{stream: live.stream, format: live.format, framing: live.framing, filter: live.filter, subset: live.subset},
 			cursor: rd.relay.engine.Read(rd.hub.stream, rd.pos),
 			epoch:  rd.hub.epoch.Load(),
 			read:   rd.pos,
+			drops:  rd.relay.drops.of(rd.stream),
 		}
 		b.builder.private = true
 		rd.behind = b
 	}
-	now := rd.relay.now()
+	now, began := rd.relay.now(), time.Now()
 	for len(b.ready) == 0 {
 		block, err := b.cursor.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -248,7 +315,8 @@ func (rd *Reader) readOn(ctx context.Context, base engine.Offset) error {
 			return fmt.Errorf("read behind offset %s: %w", b.read, err)
 		}
 		err = b.view.showBlock(ctx, block, b.read, func(e *shown) {
-			if b.render.passes(e, now) {
+			b.candidate.next()
+			if b.render.passes(e, &b.candidate, now) {
 				b.builder.begin()
 				b.builder.lines = b.render.append(b.builder.lines, e)
 				b.builder.end(e.offset)
@@ -258,16 +326,39 @@ func (rd *Reader) readOn(ctx context.Context, base engine.Offset) error {
 			}
 			b.read, b.last = e.offset, e.offset
 		})
+		if errors.Is(err, consent.ErrCutOff) {
+			rd.dropBehind() // it is read again once it may be
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		b.read, b.last = block.Last(), block.Last()
+		if !rd.again {
+			b.count()
+		}
 		block.Recycle()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if time.Since(began) >= readSlice {
+			b.flush()
+			if len(b.ready) == 0 {
+				rd.cameTo(b)
+				rd.searching = true
+				return nil
+			}
+		}
 	}
 	return nil
+}
+
+// count adds what was not shown of what was read.
+func (b *catchUp) count() {
+	b.drops.add(b.view.dropReason(), b.view.takeDropped())
+	for why, n := range b.render.takeDropped() {
+		b.drops.add(reason(why), n)
+	}
 }
 
 func (b *catchUp) flush() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -59,7 +60,10 @@ type Relay struct {
 	bulk     *semaphore.Weighted
 	catchUps *semaphore.Weighted
 	once     onces
+	seen     seens
+	drops    *drops
 	stopping chan struct{} // closed when Run ends
+	erasures sync.Map      // of *atomic.Uint64 by engine.StreamID: some 100 bytes for each stream that is read
 
 	mu      sync.Mutex
 	stopped bool
@@ -104,6 +108,7 @@ func New(e *engine.Engine, v *consent.Vault, reg *registry.Registry, cfg Config)
 		hubs:     map[engine.StreamID]*hubSlot{},
 	}
 	r.budget.limit = cfg.RingBytes
+	r.drops = newDrops(cfg.Metrics, r.streamNames)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -220,8 +225,8 @@ func (r *Relay) runHub(id engine.StreamID, slot *hubSlot) {
 
 // Forget erases a person's keys in the given streams. When it returns nil nothing opens their old fields: not a
 // reader in progress, not a replay, not a rendering that was made before. What is already on its way through a
-// connection arrives. Other nodes of a cluster follow when they hear of it, within milliseconds. A later event of the person opens
-// again. It may be repeated.
+// connection arrives. That holds for every node of a cluster: it waits until all of them have closed the person, and for one
+// that is silent until it shows nothing any more. A later event of the person opens again. It may be repeated.
 func (r *Relay) Forget(ctx context.Context, subject string, streams ...*registry.Stream) error {
 	var errs []error
 	for _, st := range streams {
@@ -245,7 +250,23 @@ func (r *Relay) forgotten(id engine.StreamID) {
 	if slot != nil {
 		slot.hub.forget()
 	}
+	r.erasure(id).Add(1)
 }
+
+// Erasures counts what made openings of a stream's past wrong: somebody was forgotten, here or on another node. What was opened
+// when the count was another must be read again before it is shown. See Reader.Erasures.
+func (r *Relay) Erasures(st *registry.Stream) uint64 { return r.erasure(st.Log.ID).Load() }
+
+func (r *Relay) erasure(id engine.StreamID) *atomic.Uint64 {
+	n, known := r.erasures.Load(id)
+	if !known {
+		n, _ = r.erasures.LoadOrStore(id, new(atomic.Uint64))
+	}
+	return n.(*atomic.Uint64)
+}
+
+// Await waits until this node may show what is personal: see consent.ErrCutOff. Its error is ctx's.
+func (r *Relay) Await(ctx context.Context) error { return r.vault.Await(ctx) }
 
 // RingUsed is how many bytes the recent renderings hold now, those that stuck writers still hold included.
 func (r *Relay) RingUsed() int64 { return r.budget.used.Load() }

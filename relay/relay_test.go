@@ -280,6 +280,7 @@ func TestEveryWayToBegin(t *testing.T) {
 		}
 		return p
 	}
+	east := time.FixedZone("", 2*60*60)
 	for _, tc := range []struct {
 		stream *registry.Stream
 		from   string
@@ -289,6 +290,7 @@ func TestEveryWayToBegin(t *testing.T) {
 		{src, "EARLIEST", "n0", 40}, {src, "0", "n0", 40}, {src, "-3", "n37", 3}, {src, "-400", "n0", 40}, {src, "-0", "", 0},
 		{src, offsets[9].String(), "n10", 30}, {src, offsets[39].String(), "", 0}, {src, "LATEST", "", 0},
 		{src, "2001-01-01T00:00:00Z", "n0", 40}, {src, time.Now().Add(time.Hour).Format(time.RFC3339), "", 0},
+		{src, "2001-01-01T00:00:00 02:00", "n0", 40}, {src, strings.Replace(time.Now().Add(time.Hour).In(east).Format(time.RFC3339), "+", " ", 1), "", 0},
 		{kept, "EARLIEST", "n0", 10}, {kept, "-2", "n32", 2}, {kept, "-10", "n0", 10}, {kept, "-11", "n0", 10},
 		{kept, offsets[32].String(), "n36", 1}, {kept, offsets[33].String(), "n36", 1},
 	} {

@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"time"
 
+	"sluice/relay/contract"
 	"sluice/relay/engine"
 	"sluice/relay/filter"
+	"sluice/relay/payload"
 )
 
 // Format is how an event is shown.
@@ -29,29 +31,24 @@ type renderer struct {
 	filter  *filter.Filter
 	subset  *filter.Subset
 	id      [36]byte
+	dropped [reasons]int // events that did not pass, not yet counted
 }
 
 // passes tells whether the consumer asked for the event.
-func (r *renderer) passes(e *shown, now time.Time) bool {
+func (r *renderer) passes(e *shown, c *candidate, now time.Time) bool {
 	if r.filter == nil && r.subset == nil {
 		return true
 	}
-	id := e.record.ID
-	if len(id) == 0 {
-		id = eventID(&r.id, r.stream, e.offset)
-	}
-	if r.subset != nil && !r.subset.Match(id) {
+	ev := c.of(e, r.stream, now)
+	if r.subset != nil && !r.subset.Match(ev.ID) {
+		r.dropped[droppedSubset]++
 		return false
 	}
-	if r.filter == nil {
-		return true
+	if !r.filter.Match(ev) {
+		r.dropped[droppedFilter]++
+		return false
 	}
-	ev := filter.Event{
-		Type: eventType(e.record), ID: id, Occurred: e.record.Occurred, Now: now.UnixMilli(),
-		Processed: e.record.Processed, Offset: uint64(e.offset), JSON: e.json,
-		Device: part(e.json, e.device), User: part(e.json, e.user), Body: bodyOf(e),
-	}
-	return r.filter.Match(&ev)
+	return true
 }
 
 // text writes the event as one line, without the line's end.
@@ -61,25 +58,36 @@ func (r *renderer) text(dst []byte, e *shown) []byte {
 		dst = append(dst, `{"offset":"`...)
 		dst = appendOffset(dst, e.offset)
 		dst = append(dst, `","event":`...)
-		dst = append(dst, e.json...)
-		return append(dst, '}')
+		return append(r.own(dst, e), '}')
 	case Airship:
 		return r.appendEnvelope(dst, e)
 	default:
-		return append(dst, e.json...)
+		return r.own(dst, e)
 	}
 }
+
+// own writes the event's own JSON, which of Airship's own events is the envelope.
+func (r *renderer) own(dst []byte, e *shown) []byte {
+	if isAirship(e.record) {
+		return r.appendEnvelope(dst, e)
+	}
+	return append(dst, e.json...)
+}
+
+// isAirship tells Airship's own events: what the log has of them beside id, type and times is what the envelope has
+// beside these.
+func isAirship(rec *engine.Record) bool { return string(rec.Contract) == contract.AirshipRef }
 
 func (r *renderer) appendEnvelope(dst []byte, e *shown) []byte {
 	rec := e.record
 	dst = append(dst, `{"id":"`...)
 	if len(rec.ID) > 0 {
-		dst = appendEscaped(dst, rec.ID)
+		dst = payload.AppendEscaped(dst, rec.ID)
 	} else {
 		dst = append(dst, eventID(&r.id, r.stream, e.offset)...)
 	}
 	dst = append(dst, `","type":"`...)
-	dst = appendEscaped(dst, eventType(rec))
+	dst = payload.AppendEscaped(dst, eventType(rec))
 	dst = append(dst, `","offset":"`...)
 	dst = appendOffset(dst, e.offset)
 	dst = append(dst, `","occurred":"`...)
@@ -87,6 +95,12 @@ func (r *renderer) appendEnvelope(dst []byte, e *shown) []byte {
 	dst = append(dst, `","processed":"`...)
 	dst = appendTime(dst, rec.Processed)
 	dst = append(dst, '"')
+	if isAirship(rec) {
+		if len(e.json) == len("{}") {
+			return append(dst, '}')
+		}
+		return append(append(dst, ','), e.json[1:]...)
+	}
 	dst = appendPart(dst, `,"device":`, part(e.json, e.device))
 	dst = appendPart(dst, `,"user":`, part(e.json, e.user))
 	dst = appendPart(dst, `,"body":`, bodyOf(e))
@@ -111,8 +125,13 @@ func part(json []byte, s engine.Span) []byte {
 	return json[s.Off : s.Off+s.Len]
 }
 
-// bodyOf is the event's body: its own JSON whole.
-func bodyOf(e *shown) []byte { return e.json }
+// bodyOf is the event's body: its own JSON whole, or of Airship's own events the part of that name.
+func bodyOf(e *shown) []byte {
+	if isAirship(e.record) {
+		return part(e.json, e.record.Body)
+	}
+	return e.json
+}
 
 var custom = []byte("CUSTOM")
 
