@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,7 +35,7 @@ type Answer struct {
 	// Reader is what is sent; Serve closes it.
 	Reader *relay.Reader
 	// Header is the complete response head, "HTTP/1.1 200 OK\r\n…Transfer-Encoding: chunked\r\n\r\n", naming
-	// Content-Encoding gzip where Gzip is set.
+	// Content-Encoding gzip where Gzip is set. ServeStream has no use for it.
 	Header []byte
 	Gzip   bool
 	// ServerEvents: the Reader's framing is that of server-sent events, and what is sent beside events fits in.
@@ -75,6 +76,9 @@ type session struct {
 	count  prometheus.Counter // of events delivered
 	last   time.Time          // of the last bytes sent; where steady, of the last sign of life
 
+	// writing is the offset before the events that are being written; 0: none are. For whoever watches.
+	writing atomic.Uint64
+
 	batch []*relay.Chunk // of one write
 }
 
@@ -89,7 +93,11 @@ var (
 // Serve writes the answer to a taken-over connection until the client leaves, or Limit, Until, Alive or Drain end
 // it. It does not close the connection. It returns true when the response ended in an orderly way.
 func (c *Conns) Serve(conn net.Conn, a Answer) bool {
-	w := &writer{conn: conn, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}
+	return c.serve(c.ctx, &writer{conn: conn, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}, a)
+}
+
+// serve is Serve over any protocol. ctx ends with the client, where that can be known, and when draining begins.
+func (c *Conns) serve(ctx context.Context, w *writer, a Answer) bool {
 	s := &session{Answer: a, out: w, lines: w}
 	if s.Keepalive <= 0 {
 		s.Keepalive = DefaultKeepalive
@@ -98,9 +106,9 @@ func (c *Conns) Serve(conn net.Conn, a Answer) bool {
 	if s.Done != nil {
 		defer s.Done()
 	}
-	c.add(conn)
-	defer c.remove(conn)
-	count, leave := c.counts.enter(a.Label)
+	c.add(w.conn)
+	defer c.remove(w.conn)
+	count, leave := c.counts.enter(s)
 	defer leave()
 	s.count = count
 	if w.head(s.Header) != nil {
@@ -113,7 +121,7 @@ func (c *Conns) Serve(conn net.Conn, a Answer) bool {
 		}
 	}
 	s.last = time.Now()
-	switch err := s.pump(c.ctx); {
+	switch err := s.pump(ctx); {
 	case errors.Is(err, errOver), errors.Is(err, errRevoked), errors.Is(err, relay.ErrClosed), c.ctx.Err() != nil:
 	default:
 		return false
@@ -169,6 +177,7 @@ func (s *session) pump(ctx context.Context) error {
 func (s *session) send(chunk *relay.Chunk) error {
 	s.batch = s.batch[:0]
 	before := s.sent
+	s.writing.Store(uint64(chunk.First() - 1))
 	for wire, lines := 0, 0; chunk != nil; {
 		s.batch = append(s.batch, chunk)
 		s.sent += chunk.Events()
@@ -180,6 +189,7 @@ func (s *session) send(chunk *relay.Chunk) error {
 		chunk = s.Reader.More(s.left())
 	}
 	err := s.out.flush()
+	s.writing.Store(0)
 	if err == nil {
 		s.count.Add(float64(s.sent - before))
 	}

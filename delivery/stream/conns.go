@@ -2,22 +2,29 @@ package stream
 
 import (
 	"context"
-	"net"
+	"io"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// carrier is what a response is written to: a connection of HTTP/1.1 that was taken over, or one stream of HTTP/2. Its
+// deadline may be set, and it may be closed, from any goroutine.
+type carrier interface {
+	io.WriteCloser
+	SetWriteDeadline(time.Time) error
+}
+
 // Conns is every endless response in progress, kept by us because the HTTP server forgets a connection that was
 // taken over: without it a drain would either hang or cut them. Safe for concurrent use; the zero value is not.
 type Conns struct {
 	ctx    context.Context // ends when draining begins
 	cancel context.CancelFunc
-	counts metrics
+	counts *metrics
 
 	mu   sync.Mutex
-	open map[net.Conn]struct{}
+	open map[carrier]struct{}
 	none chan struct{} // closed when draining and open is empty
 	over bool
 }
@@ -25,8 +32,11 @@ type Conns struct {
 // NewConns makes an empty registry. metrics may be nil.
 func NewConns(metrics prometheus.Registerer) *Conns {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Conns{ctx: ctx, cancel: cancel, counts: newMetrics(metrics), open: map[net.Conn]struct{}{}, none: make(chan struct{})}
+	return &Conns{ctx: ctx, cancel: cancel, counts: newMetrics(metrics), open: map[carrier]struct{}{}, none: make(chan struct{})}
 }
+
+// KeepSeries drops what was measured of streams that are not there any more.
+func (c *Conns) KeepSeries(there func(stream string) bool) { c.counts.keep(there) }
 
 // Count is how many responses are open.
 func (c *Conns) Count() int {
@@ -66,13 +76,13 @@ func (c *Conns) Drain(deadline time.Time) {
 	<-c.none
 }
 
-func (c *Conns) add(conn net.Conn) {
+func (c *Conns) add(conn carrier) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open[conn] = struct{}{}
 }
 
-func (c *Conns) remove(conn net.Conn) {
+func (c *Conns) remove(conn carrier) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.open, conn)

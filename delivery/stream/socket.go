@@ -80,10 +80,10 @@ func (c *Conns) ServeSocket(conn net.Conn, so Socket) {
 		rude = w.listen(ws)
 	}()
 	s := &session{
-		Answer: Answer{Reader: so.Reader, Keepalive: so.Ping, Limit: so.Limit, Until: so.Until, Alive: so.Alive},
+		Answer: Answer{Label: so.Label, Reader: so.Reader, Keepalive: so.Ping, Limit: so.Limit, Until: so.Until, Alive: so.Alive},
 		out:    &socket{wire: w, ws: ws}, steady: true, last: time.Now(),
 	}
-	count, leave := c.counts.enter(so.Label)
+	count, leave := c.counts.enter(s)
 	defer leave()
 	s.count = count
 	if code, text := c.verdict(s.pump(ctx)); code != 0 && w.final() == nil {

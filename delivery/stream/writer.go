@@ -59,10 +59,11 @@ func deflated(data []byte) []byte {
 	return buf.Bytes()
 }
 
-// writer sends events over a taken-over HTTP/1.1 connection in the chunked coding, plain or as one gzip member that
-// is made of shared deflated chunks. One goroutine at a time.
+// writer sends events, plain or as one gzip member that is made of shared deflated chunks. One goroutine at a time.
+// Over HTTP/1.1 they go in the chunked coding, in which they are kept; HTTP/2 has frames of its own and takes it off.
 type writer struct {
-	conn    net.Conn
+	conn    carrier
+	push    func() error // sends what HTTP/2 keeps back; nil: HTTP/1.1, which keeps nothing
 	gzip    bool
 	timeout time.Duration
 	life    *fixed // what is sent as a sign of life
@@ -87,14 +88,24 @@ func (w *writer) write(p []byte) error {
 	if err := w.arm(); err != nil {
 		return err
 	}
-	_, err := w.conn.Write(p)
-	return err
+	if _, err := w.conn.Write(p); err != nil || w.push == nil {
+		return err
+	}
+	return w.push()
 }
 
-// head sends the response head and, for gzip, the head of the member with it.
+// part is a frame of the chunked coding as the connection takes it.
+func (w *writer) part(f []byte) []byte {
+	if w.push == nil {
+		return f
+	}
+	return f[bytes.IndexByte(f, '\n')+1 : len(f)-2]
+}
+
+// head sends the response head and, for gzip, the head of the member with it. HTTP/2 has made its own of the former.
 func (w *writer) head(head []byte) error {
 	if w.gzip {
-		head = append(append([]byte(nil), head...), gzipHeadFrame...)
+		head = append(append([]byte(nil), head...), w.part(gzipHeadFrame)...)
 	}
 	return w.write(head)
 }
@@ -111,7 +122,7 @@ func (w *writer) frame(c *relay.Chunk) []byte {
 
 // add puts shared events to those of the next flush and tells how many bytes of the connection they take.
 func (w *writer) add(c *relay.Chunk) int {
-	f := w.frame(c)
+	f := w.part(w.frame(c))
 	w.frames = append(w.frames, f)
 	return len(f)
 }
@@ -121,30 +132,36 @@ func (w *writer) flush() error {
 	if err := w.arm(); err != nil {
 		return err
 	}
-	// WriteTo takes the slice apart; the array is used again.
-	frames := w.frames
-	_, err := frames.WriteTo(w.conn)
+	var err error
+	if frames := w.frames; len(frames) == 1 {
+		_, err = w.conn.Write(frames[0]) // the kernel needs less for one than for a list of one
+	} else {
+		_, err = frames.WriteTo(w.conn) // which takes the slice apart; the array is used again
+	}
 	clear(w.frames)
 	w.frames = w.frames[:0]
-	return err
+	if err != nil || w.push == nil {
+		return err
+	}
+	return w.push()
 }
 
 // line sends a text of this connection's own.
 func (w *writer) line(text []byte) error {
 	if !w.gzip {
-		return w.write(frame(text))
+		return w.write(w.part(frame(text)))
 	}
 	w.count(crc32.ChecksumIEEE(text), len(text))
-	return w.write(frame(deflated(text)))
+	return w.write(w.part(frame(deflated(text))))
 }
 
 // fixed sends a text that was made before.
 func (w *writer) fixed(f *fixed) error {
 	if !w.gzip {
-		return w.write(f.frame)
+		return w.write(w.part(f.frame))
 	}
 	w.count(f.crc, f.size)
-	return w.write(f.deflated)
+	return w.write(w.part(f.deflated))
 }
 
 // sign sends a sign of life.
@@ -162,11 +179,16 @@ func (w *writer) end() error {
 		tail := append([]byte(nil), emptyFinal...)
 		tail = binary.LittleEndian.AppendUint32(tail, w.crc)
 		tail = binary.LittleEndian.AppendUint32(tail, w.size)
-		out = append(out, frame(tail)...)
+		out = append(out, w.part(frame(tail))...)
+	}
+	if w.push == nil {
+		out = append(out, lastChunk...)
 	}
 	if err := w.conn.SetWriteDeadline(time.Now().Add(endTimeout)); err != nil {
 		return fmt.Errorf("end the response: %w", err)
 	}
-	_, err := w.conn.Write(append(out, lastChunk...))
-	return err
+	if _, err := w.conn.Write(out); err != nil || w.push == nil {
+		return err
+	}
+	return w.push()
 }
