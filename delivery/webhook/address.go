@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -166,6 +167,9 @@ func (g gate) target(text string) (target, error) {
 		return refuse("user and password go into authorization, not into the address")
 	case u.Fragment != "":
 		return refuse("a fragment (#…) is never sent; leave it out")
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+		return refuse("a port is from 1 to 65535")
 	}
 	t := target{plain: u.Scheme == "http", host: u.Host, serverName: u.Hostname(), path: u.RequestURI()}
 	port := u.Port()

@@ -24,6 +24,10 @@ func TestCheckURL(t *testing.T) {
 	}{
 		{"https://example.com/x?y=1", true, true},
 		{"https://example.com:8443", true, true},
+		{"https://example.com:65535", true, true},
+		{"https://example.com:", true, true},
+		{"https://example.com:0", false, false},
+		{"https://example.com:65536", false, false},
 		{"https://8.8.8.8/", true, true},
 		{"https://[2606:4700::1]/", true, true},
 		{"http://example.com/", false, false},

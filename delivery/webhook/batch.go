@@ -26,6 +26,7 @@ type batch struct {
 	first, last engine.Offset
 	events      int
 	body        []byte // nil: read it from the log again
+	erasures    uint64 // relay.Relay.Erasures when the first of its events was opened
 	began       time.Time
 	charged     int64 // what the budget was told of body
 	chained     bool  // the goroutine that posts the one before it posts it next
@@ -82,7 +83,8 @@ func (b *batch) close(size int) {
 	}
 }
 
-// laneOf is the lane of an event by its key link, which lies where the envelope has it.
+// laneOf is the lane of an event by its key link, which lies where the envelope has it. Airship's own events have none;
+// theirs go by the device, or where there is none by the contact.
 func laneOf(line []byte, airship bool) int {
 	path := "strmMeta.keyLink"
 	if airship {
@@ -90,11 +92,29 @@ func laneOf(line []byte, airship bool) int {
 	}
 	link := gjson.GetBytes(line, path)
 	if !link.Exists() || link.Raw == "null" {
-		return 0
+		if link = whose(line); !link.Exists() {
+			return 0
+		}
 	}
 	h := fnv.New32a()
 	h.Write([]byte(link.Raw))
 	return int(h.Sum32() % keyLanes)
+}
+
+// owners are where an event of Airship's says whose it is. Those of other ages name the channel by its platform.
+var owners = []string{
+	"device.channel", "device.ios_channel", "device.android_channel", "device.amazon_channel", "device.delivery_address",
+	"device.named_user_id", "user.contact_id", "user.named_user_id",
+}
+
+// whose is what an event of Airship's says whose it is.
+func whose(line []byte) gjson.Result {
+	for _, v := range gjson.GetManyBytes(line, owners...) {
+		if v.Type == gjson.String && v.Str != "" {
+			return v
+		}
+	}
+	return gjson.Result{}
 }
 
 // waiting are batches by the time of their next attempt.

@@ -19,6 +19,7 @@ type feed struct {
 // fed is what was read: a chunk, which the reader of the channel releases, or how far nothing passed the filter.
 type fed struct {
 	chunk    *relay.Chunk
+	erasures uint64        // relay.Reader.Erasures of the chunk
 	position engine.Offset // all up to it was considered
 	err      error
 }
@@ -64,7 +65,7 @@ func (f *feed) run(ctx context.Context, rd *relay.Reader) {
 			}
 			return
 		}
-		next := fed{chunk: c, position: rd.Position(), err: err}
+		next := fed{chunk: c, erasures: rd.Erasures(), position: rd.Position(), err: err}
 		if c != nil {
 			// Position may be further on than the chunk's last event, but never behind one that is still to come.
 			next.position = max(next.position, c.Last())
@@ -91,7 +92,7 @@ func (r *run) fetch(ctx context.Context, b *batch) (body []byte, kept int, err e
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	rd, err := r.service.cfg.Relay.OpenReader(ctx, relay.Spec{
-		Stream: r.hook.Stream, From: relay.After(b.first - 1), Format: r.format, Filter: r.filter,
+		Stream: r.hook.Stream, From: relay.After(b.first - 1), Format: r.format, Filter: r.filter, Again: true,
 	})
 	if errors.Is(err, relay.ErrOffsetAhead) || errors.Is(err, relay.ErrOffsetGone) {
 		return nil, 0, nil

@@ -72,7 +72,13 @@ func (r *run) fly(chain []*batch) {
 
 // attempt makes one attempt at a batch.
 func (r *run) attempt(b *batch) (o outcome, err error) {
-	if b.body == nil {
+	core := r.service.cfg.Relay
+	if err := core.Await(r.work); err != nil {
+		return o, err
+	}
+	// Somebody may have been forgotten since it was opened, and again while it was read.
+	for b.body == nil || b.erasures != core.Erasures(r.hook.Stream) {
+		b.erasures = core.Erasures(r.hook.Stream)
 		var kept int
 		if b.body, kept, err = r.fetch(r.work, b); err != nil {
 			return o, err

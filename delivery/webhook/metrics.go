@@ -25,6 +25,7 @@ type metrics struct {
 
 	mu   sync.Mutex
 	runs map[*run]*watched
+	seen map[string]struct{} // names of webhooks that have series
 }
 
 // watched is a webhook that this node works on.
@@ -38,7 +39,7 @@ type watched struct {
 
 func newMetrics(reg prometheus.Registerer, s *Service) (*metrics, error) {
 	m := &metrics{
-		service: s, runs: map[*run]*watched{},
+		service: s, runs: map[*run]*watched{}, seen: map[string]struct{}{},
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_webhook_attempts_total", Help: "Attempts to deliver a batch to a webhook, by what came of them.",
 		}, []string{"webhook", "result"}),
@@ -74,11 +75,34 @@ func (m *metrics) parked(w *registry.Webhook, n uint64) {
 func (m *metrics) watch(w *registry.Webhook, r *run) (stop func()) {
 	m.mu.Lock()
 	m.runs[r] = &watched{hook: w}
+	m.seen[w.Name] = struct{}{}
 	m.mu.Unlock()
 	return func() {
 		m.mu.Lock()
 		delete(m.runs, r)
 		m.mu.Unlock()
+	}
+}
+
+// keep drops the series of webhooks that are not there any more. Work that is just being ended may make them anew; the next call, at the
+// next change or scrape, drops them again.
+func (m *metrics) keep(hooks []*registry.Webhook) {
+	there := make(map[string]bool, len(hooks))
+	for _, w := range hooks {
+		there[w.Name] = true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.runs {
+		there[w.hook.Name] = true
+	}
+	for name := range m.seen {
+		if there[name] {
+			continue
+		}
+		delete(m.seen, name)
+		m.attempts.DeletePartialMatch(prometheus.Labels{"webhook": name})
+		m.lost.DeletePartialMatch(prometheus.Labels{"webhook": name})
 	}
 }
 
@@ -89,6 +113,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) { out <- m.pending }
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), pendingTime)
 	defer cancel()
+	m.keep(m.service.cfg.Registry.Snapshot().Webhooks(nil))
 	m.mu.Lock()
 	runs := make(map[*run]*watched, len(m.runs))
 	for r, w := range m.runs {

@@ -316,8 +316,8 @@ func retryAfter(status int, value string, now time.Time) time.Duration {
 		return 0
 	}
 	var d time.Duration
-	if n, err := strconv.ParseUint(value, 10, 31); err == nil {
-		d = time.Duration(n) * time.Second
+	if n, err := strconv.ParseUint(value, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
+		d = time.Duration(n) * time.Second // of what is out of range n is the largest
 	} else if at, err := http.ParseTime(value); err == nil {
 		d = at.Sub(now)
 	}

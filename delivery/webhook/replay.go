@@ -93,7 +93,7 @@ func (r *run) readAgain(ctx context.Context, f fed, now time.Time) error {
 				break
 			}
 			if at.Lane == 0 || laneOf(line, r.hook.Envelope == "airship")+1 == at.Lane {
-				r.take(r.again, at.Lane, line, o, now, p)
+				r.take(r.again, at.Lane, line, o, f.erasures, now, p)
 			}
 			p.Position = o
 		}

@@ -243,7 +243,7 @@ func (r *run) read(f fed, now time.Time) error {
 			if len(r.lanes) > 1 {
 				code = laneOf(line, airship) + 1
 			}
-			r.take(r.lanes[max(code-1, 0)], code, line, o, now, nil)
+			r.take(r.lanes[max(code-1, 0)], code, line, o, f.erasures, now, nil)
 		}
 		f.chunk.Release()
 	}
@@ -254,11 +254,11 @@ func (r *run) read(f fed, now time.Time) error {
 	return nil
 }
 
-// take puts an event into the batch that its lane is forming.
-func (r *run) take(l *lane, code int, line []byte, o engine.Offset, now time.Time, p *replay) {
+// take puts an event into the batch that its lane is forming. erasures is when it was opened.
+func (r *run) take(l *lane, code int, line []byte, o engine.Offset, erasures uint64, now time.Time, p *replay) {
 	b := l.forming
 	if b == nil {
-		b = &batch{lane: code, began: now}
+		b = &batch{lane: code, erasures: erasures, began: now}
 		if p != nil {
 			b.replay, b.part, b.fresh = p.ID, p.Range, !p.asked.Ranges[p.Range].Batch
 		}

@@ -9,6 +9,10 @@
 // Config.ParkAfter, its position goes to the dead letters and the next batch's turn comes. A batch that waits for long is forgotten but for
 // its position and read again from the log when its time has come.
 //
+// What was opened before somebody of the stream was forgotten does not go out: such a batch is read again too, before its next attempt,
+// and is then the same events under the same id with what is closed as ciphertext. Where the filter asks for what is closed now, those
+// events are not in it any more.
+//
 // # Order
 //
 // fifo: one batch at a time, in the order of the stream. none: up to 64 on the wire, and one that fails waits while others go on. key: the
@@ -180,6 +184,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		s.cfg.Runner.Set(Kind, subs)
 		s.recent.keep(hooks)
+		s.metrics.keep(hooks)
 		select {
 		case <-ctx.Done():
 			return nil
