@@ -142,12 +142,19 @@ func TestKilledAtEveryStep(t *testing.T) {
 // killAt exports until the process dies at a step.
 func killAt(t *testing.T, w *world, p place, step string, skip int) bool {
 	t.Helper()
+	return killed(t, func(die func()) func() {
+		return w.exporting(export.Config{MaxObject: 17, Open: func(target export.Target) (export.Store, error) {
+			s, err := p.open(target)
+			return &mortal{Store: s, at: step, skip: skip, die: die}, err
+		}})
+	})
+}
+
+// killed runs what start starts until it calls die; false when it does not come to that.
+func killed(t *testing.T, start func(die func()) (stop func())) bool {
+	t.Helper()
 	died := make(chan struct{})
-	stop := w.exporting(export.Config{MaxObject: 17, Open: func(target export.Target) (export.Store, error) {
-		s, err := p.open(target)
-		return &mortal{Store: s, at: step, skip: skip, die: sync.OnceFunc(func() { close(died) })}, err
-	}})
-	defer stop()
+	defer start(sync.OnceFunc(func() { close(died) }))()
 	select {
 	case <-died:
 		return true

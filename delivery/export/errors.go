@@ -5,6 +5,8 @@ import "errors"
 var (
 	// ErrTaken: the store has an object of this name, so nothing was written. Look tells whose it is.
 	ErrTaken = errors.New("the object's name is taken")
+	// ErrAbsent: the store has no object of this name.
+	ErrAbsent = errors.New("there is no such object")
 	// ErrCredentials: the text is no credentials file that is understood. The text around it says what is expected; it never holds a part
 	// of the file.
 	ErrCredentials = errors.New("not a credentials file")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +31,9 @@ type exporter struct {
 	interval int64 // seconds
 	start    engine.Offset
 	stream   *registry.Stream
-	sink     *registry.Sink
+	layout   layout
+	place    string                // names the sink among those that share turns
+	open     func() (Store, error) // opens it
 }
 
 var _ delivery.Sink = (*exporter)(nil)
@@ -75,7 +78,7 @@ func (e *exporter) session(ctx context.Context, c *delivery.Claim, due *due) (pr
 	if s.Plan != nil {
 		due.at.Store(s.Plan.Window)
 	}
-	store, err := e.openSink(e.sink)
+	store, err := e.open()
 	if err != nil {
 		e.metrics.objects.WithLabelValues(e.name, resultFailed).Inc()
 		return false, err
@@ -162,7 +165,7 @@ func (w *work) plan(ctx context.Context) (wait time.Time, err error) {
 
 // export makes the planned object, once, and stores that it is there.
 func (w *work) export(ctx context.Context) error {
-	release, err := w.admit(ctx, w.sink.ID, w.state.Plan.Bytes)
+	release, err := w.admit(ctx, w.place, w.layout.memory(w.state.Plan))
 	if err != nil {
 		return err
 	}
@@ -183,31 +186,24 @@ func (w *work) export(ctx context.Context) error {
 	return nil
 }
 
-// produce brings the planned object into the store and gives the result; empty: there was nothing to write.
+// produce brings the planned objects into the store and gives the result; empty: there was nothing to write.
 func (w *work) produce() (string, error) {
 	ctx := w.claim.Work()
 	for taken := 0; ; {
-		p := w.state.Plan
-		name := objectName(w.prefix, time.Unix(p.Window, 0), w.stream.UUID, p.Index)
-		at, err := w.store.Look(ctx, name, p.Upload)
-		if err != nil {
+		parts := w.layout.parts(w.state.Plan)
+		have, err := w.look(ctx, parts)
+		switch {
+		case err != nil:
 			return "", err
-		}
-		if at == Own {
-			return resultFound, nil
-		}
-		if at == Foreign {
+		case have[0] == Own:
+			return resultFound, nil // it is committed behind all others
+		case slices.Contains(have, Foreign):
 			if err := w.next(); err != nil {
 				return "", err
 			}
 			continue
 		}
-		if w.repeat {
-			if err := w.store.Sweep(ctx, name, p.Upload); err != nil {
-				w.log.Debug("what an attempt of an export left is not swept", slog.String("exporter", w.name), slog.Any("error", err))
-			}
-		}
-		written, err := w.write(ctx, name)
+		written, err := w.write(ctx, parts, have)
 		switch {
 		case err == nil && written:
 			return resultWritten, nil
@@ -217,7 +213,7 @@ func (w *work) produce() (string, error) {
 			return "", err
 		case taken == maxTaken:
 			return "", fmt.Errorf("an object comes and goes: %w", err)
-		case at == Unknown:
+		case slices.Contains(have, Unknown):
 			// Nobody may look, so whose object it is stays unknown. To store the events once more is better than not at all.
 			if err := w.next(); err != nil {
 				return "", err
@@ -226,6 +222,29 @@ func (w *work) produce() (string, error) {
 		w.repeat = true
 		taken++
 	}
+}
+
+// look tells of each part whether it is there, and whose it is. What an attempt before left of one that is not there is swept.
+func (w *work) look(ctx context.Context, parts []part) ([]Found, error) {
+	have := make([]Found, len(parts))
+	for i, part := range parts {
+		var err error
+		if have[i], err = w.store.Look(ctx, part.name, part.upload); err != nil {
+			return nil, err
+		}
+		if i == 0 && have[0] == Own {
+			return have, nil
+		}
+	}
+	for i, part := range parts {
+		if !w.repeat || have[i] == Own || have[i] == Foreign {
+			continue
+		}
+		if err := w.store.Sweep(ctx, part.name, part.upload); err != nil {
+			w.log.Debug("what an attempt of an export left is not swept", slog.String("exporter", w.name), slog.Any("error", err))
+		}
+	}
+	return have, nil
 }
 
 // next plans the object under the window's next name, since another's has this one.
@@ -242,35 +261,23 @@ func (w *work) next() error {
 	return w.commit(s)
 }
 
-// write reads the planned events and writes them; false when retention has taken all of them meanwhile, and there is no object.
-func (w *work) write(ctx context.Context, name string) (bool, error) {
+// write reads the planned events and writes them; false when nothing came of them: retention has taken all of them meanwhile.
+func (w *work) write(ctx context.Context, parts []part, have []Found) (bool, error) {
 	p := w.state.Plan
-	var o Object
-	err := w.relay.Between(ctx, w.stream, p.From, p.To, func(lines []byte) (err error) {
-		if o == nil {
-			if o, err = w.store.Create(ctx, name, p.Upload, p.Bytes); err != nil {
-				return err
-			}
-		}
-		_, err = o.Write(lines)
-		return err
-	})
-	if err == nil && o != nil {
+	ps := parcels{ctx: ctx, store: w.store, parts: parts, have: have, size: p.Bytes, objects: make([]Object, len(parts))}
+	err := w.layout.write(ctx, p, ps.to)
+	if err == nil && ps.begun() {
 		// Right before it can be seen: who was stopped for a while may have been replaced.
 		err = w.claim.Alive()
 	}
-	switch {
-	case o == nil:
-		return false, err
-	case err != nil:
-		o.Abort()
-		return false, err
-	}
-	return true, o.Commit()
+	return ps.commit(err)
 }
 
+// seal says that nobody will ask for an upload again.
 func (w *work) seal(upload string) {
-	if err := w.store.Seal(w.claim.Work(), upload); err != nil {
-		w.log.Warn("a trace of an exported object is left in its store", slog.String("exporter", w.name), slog.Any("error", err))
+	for _, part := range w.layout.parts(&plan{Upload: upload}) {
+		if err := w.store.Seal(w.claim.Work(), part.upload); err != nil {
+			w.log.Warn("a trace of an exported object is left in its store", slog.String("exporter", w.name), slog.Any("error", err))
+		}
 	}
 }

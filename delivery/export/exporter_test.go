@@ -144,7 +144,7 @@ func TestForeignObject(t *testing.T) {
 	wantNumbers(t, files(t, dir), map[string][]int{name("", st, 10*time.Second, 0): {1, 2}, name("", st, 10*time.Second, 1): {1, 2}})
 	until(t, "both are counted, and what was counted of the first is gone", func() bool {
 		return testutil.GatherAndCompare(metrics, strings.NewReader(`
-# HELP sluice_export_objects_total Objects that exporters made or tried to, by exporter (project/stream/name) and result.
+# HELP sluice_export_objects_total Objects that exporters made or tried to, by exporter (project/stream/name; of the landing files of payloads project/stream) and result.
 # TYPE sluice_export_objects_total counter
 sluice_export_objects_total{exporter="default/numbers/second",result="foreign"} 1
 sluice_export_objects_total{exporter="default/numbers/second",result="written"} 1

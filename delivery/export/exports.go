@@ -44,6 +44,9 @@ type Config struct {
 	Runner   *delivery.Runner
 	// Folders is the directory that the relative folders of sinks lie in, each project's below its name.
 	Folders string
+	// Landing is the directory that payloads land in whose stream names no sink, where all nodes must find the same one. Empty: no payload
+	// lands anywhere.
+	Landing string
 	// MaxObject is where a window is cut into several objects, in bytes of its events in the log (default 64 MiB). One larger event has an
 	// object alone.
 	MaxObject int64
@@ -69,6 +72,7 @@ type Exports struct {
 	registry  *registry.Registry
 	runner    *delivery.Runner
 	open      func(Target) (Store, error)
+	landing   string
 	maxObject int64
 	memory    int64
 	settle    time.Duration
@@ -92,7 +96,7 @@ type slot struct {
 func New(cfg Config) (*Exports, error) {
 	x := &Exports{
 		engine: cfg.Engine, relay: cfg.Relay, registry: cfg.Registry, runner: cfg.Runner,
-		open: cfg.Open, maxObject: cfg.MaxObject, settle: cfg.Settle, poll: cfg.Poll, now: cfg.Now, log: cfg.Log,
+		open: cfg.Open, landing: cfg.Landing, maxObject: cfg.MaxObject, settle: cfg.Settle, poll: cfg.Poll, now: cfg.Now, log: cfg.Log,
 		memory: cfg.Memory, slots: map[string]*slot{},
 	}
 	if x.memory <= 0 {
@@ -190,8 +194,13 @@ func (x *Exports) tell(s *registry.Snapshot, before map[string]bool) map[string]
 	for _, ex := range all {
 		e := &exporter{
 			Exports: x, name: ex.Stream.Project.Name + "/" + ex.Stream.Name + "/" + ex.Name, prefix: ex.PathPrefix,
-			interval: int64(ex.Interval / time.Second), start: ex.Start, stream: ex.Stream, sink: ex.Sink,
+			interval: int64(ex.Interval / time.Second), start: ex.Start, stream: ex.Stream, place: ex.Sink.ID,
 		}
+		e.layout = windows{e}
+		if ex.Keys {
+			e.layout = keyWindows{e}
+		}
+		e.open = func() (Store, error) { return x.openSink(ex.Sink) }
 		names[e.name] = true
 		sub := delivery.Subscription{ID: ex.ID, Version: strings.Join([]string{ex.Sink.ID, e.prefix, strconv.FormatInt(e.interval, 10), e.view()}, "|")}
 		if ex.Stream.Enabled {
@@ -199,18 +208,20 @@ func (x *Exports) tell(s *registry.Snapshot, before map[string]bool) map[string]
 		}
 		subs = append(subs, sub)
 	}
+	landings := x.landings(s, names)
 	for name := range before {
 		if !names[name] {
 			x.metrics.gone(name)
 		}
 	}
 	x.runner.Set(Kind, subs)
+	x.runner.Set(Landing, landings)
 	return names
 }
 
 // admit waits for one of a sink's places, and for the memory that an object of so many bytes needs.
 func (x *Exports) admit(ctx context.Context, sink string, bytes int64) (release func(), err error) {
-	bytes = min(bytes, PartBytes, x.memory)
+	bytes = min(bytes, x.memory)
 	x.mu.Lock()
 	s := x.slots[sink]
 	if s == nil {

@@ -32,7 +32,7 @@ type due struct{ at atomic.Int64 }
 func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, error) {
 	m := &metrics{
 		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sluice_export_objects_total", Help: "Objects that exporters made or tried to, by exporter (project/stream/name) and result.",
+			Name: "sluice_export_objects_total", Help: "Objects that exporters made or tried to, by exporter (project/stream/name; of the landing files of payloads project/stream) and result.",
 		}, []string{"exporter", "result"}),
 		lag: prometheus.NewDesc("sluice_export_lag_seconds",
 			"How long ago the oldest window ended whose events are not all in objects; 0: all are.", []string{"exporter"}, nil),

@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,22 @@ func CheckPrefix(prefix string) error {
 // objectName names the object of the window that ends at t: its n-th, from 0.
 func objectName(prefix string, t time.Time, stream string, n int) string {
 	return join(prefix, t.UTC().Format("2006-01-02T15:04:05")+"-stream-"+stream+"{"+strconv.Itoa(n)+"}.jsonl")
+}
+
+// keysName is objectName for keys.
+func keysName(prefix string, t time.Time, stream string, n int) string {
+	return join(prefix, t.UTC().Format("2006-01-02T15:04:05")+"-keys-"+stream+"{"+strconv.Itoa(n)+"}.csv")
+}
+
+// contentType is what an object is declared to be.
+func contentType(name string) string {
+	switch path.Ext(name) {
+	case ".csv":
+		return "text/csv; charset=utf-8"
+	case ".cbor":
+		return "application/cbor-seq"
+	}
+	return "application/x-ndjson"
 }
 
 // probeName names the object that tells whether a place can be written to.

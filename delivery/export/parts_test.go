@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	keys "github.com/minio/minio-go/v7/pkg/credentials"
+	s3keys "github.com/minio/minio-go/v7/pkg/credentials"
 
 	"sluice/delivery/export"
 	"sluice/delivery/export/storetest"
@@ -36,19 +37,38 @@ const (
 // startGateway installs and starts the S3 server and gives its address.
 func startGateway(t *testing.T) string {
 	t.Helper()
+	address := freeAddress(t)
+	server := exec.Command(installed(t, gatewayProgram), "--port", address, "posix", t.TempDir())
+	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+partsKey, "ROOT_SECRET_KEY="+partsSecret)
+	serving(t, server, address)
+	return address
+}
+
+// installed installs a program and gives the path of it.
+func installed(t *testing.T, program string) string {
+	t.Helper()
 	bin := t.TempDir()
-	install := exec.CommandContext(t.Context(), "go", "install", gatewayProgram)
+	install := exec.CommandContext(t.Context(), "go", "install", program)
 	install.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS=")
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("installing %s: %v\n%s", gatewayProgram, err, out)
+		t.Fatalf("installing %s: %v\n%s", program, err, out)
 	}
+	name, _, _ := strings.Cut(path.Base(program), "@")
+	return filepath.Join(bin, name)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	address := l.Addr().String()
 	must(t, l.Close())
+	return l.Addr().String()
+}
+
+// serving starts a server, which the test ends, and waits until it listens.
+func serving(t *testing.T, server *exec.Cmd, address string) {
+	t.Helper()
 	var log bytes.Buffer
-	server := exec.Command(filepath.Join(bin, "versitygw"), "--port", address, "posix", t.TempDir())
-	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+partsKey, "ROOT_SECRET_KEY="+partsSecret)
 	server.Stdout, server.Stderr = &log, &log
 	must(t, server.Start())
 	t.Cleanup(func() {
@@ -58,14 +78,13 @@ func startGateway(t *testing.T) string {
 			t.Logf("the server said:\n%s", log.String())
 		}
 	})
-	until(t, "the S3 server listens", func() bool {
+	until(t, "the server listens", func() bool {
 		c, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			err = c.Close()
 		}
 		return err == nil
 	})
-	return address
 }
 
 // gatewayBucket is an empty bucket on the server.
@@ -73,7 +92,7 @@ func gatewayBucket(t *testing.T, address, name string) (export.Target, *minio.Cl
 	t.Helper()
 	transport := &http.Transport{}
 	client, err := minio.New(address, &minio.Options{
-		Creds: keys.NewStaticV4(partsKey, partsSecret, ""), BucketLookup: minio.BucketLookupPath, Region: "us-east-1", Transport: transport,
+		Creds: s3keys.NewStaticV4(partsKey, partsSecret, ""), BucketLookup: minio.BucketLookupPath, Region: "us-east-1", Transport: transport,
 	})
 	must(t, err)
 	t.Cleanup(transport.CloseIdleConnections)

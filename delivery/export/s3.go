@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 	keys "github.com/minio/minio-go/v7/pkg/credentials"
 )
@@ -151,23 +150,9 @@ func (s *S3) Seal(context.Context, string) error { return nil }
 
 // Probe implements Store.
 func (s *S3) Probe(ctx context.Context, prefix string) error {
-	name := probeName(prefix)
-	o, err := s.Create(ctx, name, uuid.NewString(), 0)
-	if err != nil {
-		return err
-	}
-	if err := o.Commit(); err != nil {
-		var refused *Refused
-		if errors.As(err, &refused) {
-			return refused
-		}
-		return &Refused{Reason: reason(err)}
-	}
-	ctx, cancel := context.WithTimeout(ctx, quickTime)
-	defer cancel()
-	// Rights to write need not be rights to delete; an empty file stays then.
-	_ = s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{})
-	return nil
+	return probe(ctx, s, prefix, reason, func(ctx context.Context, name string) {
+		_ = s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{})
+	})
 }
 
 // Close implements Store.
@@ -177,9 +162,9 @@ func (s *S3) Close() error {
 }
 
 // options are those of a new object.
-func (s *S3) options(upload string) minio.PutObjectOptions {
+func (s *S3) options(name, upload string) minio.PutObjectOptions {
 	o := minio.PutObjectOptions{
-		ContentType: "application/x-ndjson", UserMetadata: map[string]string{uploadMark: upload},
+		ContentType: contentType(name), UserMetadata: map[string]string{uploadMark: upload},
 		// The client's own hash is one for each 64 KiB, in a framing that is larger and that not every server understands. Ours is over
 		// the whole body, which is in memory.
 		DisableContentSha256: true,
@@ -245,7 +230,7 @@ func (o *s3Object) send() error {
 	if o.id == "" {
 		// The condition belongs to the completion: here it has no meaning, and some servers refuse it.
 		id, err := s.core.NewMultipartUpload(ctx, s.bucket, o.name,
-			minio.PutObjectOptions{ContentType: "application/x-ndjson", UserMetadata: map[string]string{uploadMark: o.upload}})
+			minio.PutObjectOptions{ContentType: contentType(o.name), UserMetadata: map[string]string{uploadMark: o.upload}})
 		if err != nil {
 			return wrap("begin an upload to the bucket", err)
 		}
@@ -270,7 +255,7 @@ func (o *s3Object) Commit() error {
 		return s.conditionally("upload an object to the bucket", func() error {
 			ctx, cancel := context.WithTimeout(o.ctx, requestTime)
 			defer cancel()
-			_, err := s.core.PutObject(ctx, s.bucket, o.name, bytes.NewReader(o.part), int64(len(o.part)), "", hex.EncodeToString(sum[:]), s.options(o.upload))
+			_, err := s.core.PutObject(ctx, s.bucket, o.name, bytes.NewReader(o.part), int64(len(o.part)), "", hex.EncodeToString(sum[:]), s.options(o.name, o.upload))
 			return err
 		})
 	}

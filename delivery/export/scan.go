@@ -61,6 +61,7 @@ type scanner struct {
 	to     engine.Offset // the last event of the object
 	bytes  int64
 	events int
+	first  int64 // when the first event was accepted, Unix milliseconds
 	more   bool
 	done   bool
 }
@@ -83,6 +84,9 @@ func (sc *scanner) take(o engine.Offset, r *engine.Record) bool {
 		if sc.events > 0 && sc.bytes+size > sc.e.maxObject {
 			sc.more, sc.done = true, true
 			return false
+		}
+		if sc.events == 0 {
+			sc.first = r.Processed
 		}
 		sc.bytes += size
 		sc.events++
@@ -116,7 +120,7 @@ func (sc *scanner) finding() finding {
 		return finding{wait: sc.wait}
 	case sc.events > 0:
 		return finding{plan: &plan{
-			From: sc.state.Position, To: sc.to, Window: sc.window, Index: sc.index, More: sc.more, Bytes: sc.bytes,
+			From: sc.state.Position, To: sc.to, Window: sc.window, Index: sc.index, More: sc.more, Bytes: sc.bytes, First: sc.first,
 			Upload: uuid.NewString(),
 		}}
 	case sc.to > sc.state.Position:

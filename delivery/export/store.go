@@ -2,7 +2,10 @@ package export
 
 import (
 	"context"
+	"errors"
 	"io"
+
+	"github.com/google/uuid"
 )
 
 // Found is what Look found under a name.
@@ -35,8 +38,19 @@ type Store interface {
 	// Probe writes an empty object under prefix and takes it away again. A *Refused says why the store does not take it; that it cannot be
 	// taken away is not an error.
 	Probe(ctx context.Context, prefix string) error
+	// List calls fn with the finished objects whose names begin with prefix, in the order of their names; an error of fn ends it. What comes
+	// or goes meanwhile may be told or not.
+	List(ctx context.Context, prefix string, fn func(Stored) error) error
+	// Open reads a finished object; ErrAbsent where there is none.
+	Open(ctx context.Context, name string) (io.ReadCloser, error)
 	// Close lets go of connections and files; no call may be under way.
 	Close() error
+}
+
+// Stored is an object that a store has.
+type Stored struct {
+	Name string
+	Size int64 // bytes
 }
 
 // Object is one in the making. One goroutine. Either Commit or Abort ends it.
@@ -51,3 +65,23 @@ type Object interface {
 
 // PartBytes is how much of an object may be in memory at one time. S3 takes parts from 5 MiB and no more than 10,000 of them.
 const PartBytes = 8 << 20
+
+// probe is Probe of a store that says with reason why it refuses.
+func probe(ctx context.Context, s Store, prefix string, reason func(error) string, remove func(ctx context.Context, name string)) error {
+	name := probeName(prefix)
+	o, err := s.Create(ctx, name, uuid.NewString(), 0)
+	if err != nil {
+		return err
+	}
+	if err := o.Commit(); err != nil {
+		var refused *Refused
+		if errors.As(err, &refused) {
+			return refused
+		}
+		return &Refused{Reason: reason(err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, quickTime)
+	defer cancel()
+	remove(ctx, name) // rights to write need not be rights to delete; an empty object stays then
+	return nil
+}

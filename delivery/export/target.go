@@ -10,15 +10,16 @@ import (
 const (
 	TypeS3     = "S3"
 	TypeFolder = "FOLDER"
+	TypeGCS    = "GCLOUD"
 )
 
 // Types lists them for messages.
-const Types = TypeS3 + " and " + TypeFolder
+const Types = TypeS3 + ", " + TypeGCS + " and " + TypeFolder
 
 // Target says where a sink is.
 type Target struct {
 	Project     string // whose sink it is, by name
-	Type        string // TypeS3 or TypeFolder
+	Type        string // TypeS3, TypeGCS or TypeFolder
 	Bucket      string // of an S3 its bucket, of a folder the directory
 	Endpoint    string // of an S3: scheme and host; empty: what the credentials file names, else AWS
 	Region      string // of an S3; empty: it is asked for
@@ -31,6 +32,8 @@ func (t Target) open(folders string) (Store, error) {
 	switch t.Type {
 	case TypeS3:
 		return OpenS3(t)
+	case TypeGCS:
+		return OpenGCS(t)
 	case TypeFolder:
 		if filepath.IsAbs(t.Bucket) {
 			return OpenFolder(t.Bucket)

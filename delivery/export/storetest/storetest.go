@@ -27,7 +27,7 @@ type Place struct {
 func Run(t *testing.T, place func(t *testing.T) Place) {
 	for name, test := range map[string]func(*testing.T, Place){
 		"Whole": whole, "Large": large, "Nothing": nothing, "Taken": taken, "TakenLarge": takenLarge, "Repeat": repeat, "Broken": broken,
-		"Race": race, "Probe": probe, "Names": names,
+		"List": list, "Race": race, "Probe": probe, "Names": names,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := place(t)
