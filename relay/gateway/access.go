@@ -124,15 +124,8 @@ func (g *Gateway) inlet(rq *request, a api, name string, one int) (grant, *inlet
 	if a == apiEvent && st.Payload != "" {
 		return gr, it, noStream(st.Name), nil
 	}
-	// A request that waits for 100 Continue comes here twice and counts once.
-	if !rq.ready {
-		wait := it.limit.room(g.uptime(), st.EventRate)
-		if one > 0 {
-			wait = it.limit.take(g.uptime(), st.EventRate, one)
-		}
-		if wait > 0 {
-			return gr, it, denial{status: http.StatusTooManyRequests, result: resultRate, text: "event rate limit exceeded", wait: wait}, nil
-		}
+	if one == 0 {
+		return gr, it, g.room(it, st), nil
 	}
-	return gr, it, denial{}, nil
+	return gr, it, g.takeSingle(rq, it, st), nil
 }

@@ -12,6 +12,7 @@ import (
 // Every data route with every kind of token, and with the names and ids of streams of another project: what is not
 // allowed shows nothing, and what belongs to another project cannot be told from what does not exist.
 func TestAccess(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, nil)
 	// A token that has run out: it was made two hours ago.
 	e.ahead.Store(int64(-2 * time.Hour))

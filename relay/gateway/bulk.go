@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -52,8 +53,18 @@ func (g *Gateway) acceptBulk(rq *request, rs *response, gr grant, it *inlet) {
 		return
 	}
 	res, again, err := g.storeBulk(rq, gr, relay.Bulk{
-		Ref: rq.header.Peek("Strm-Schema-Ref"), RequestID: rq.id, Body: body, Atomic: atomic, MaxEvent: g.cfg.MaxEventBytes,
+		Ref: schemaRef(rq.header), RequestID: rq.id, Body: body, Atomic: atomic, MaxEvent: g.cfg.MaxEventBytes,
+		Admit: func(events int) error {
+			if no := g.take(rq, it, gr.stream, events); no.status != 0 {
+				return &limitError{no}
+			}
+			return nil
+		},
 	}, key)
+	if over := (*limitError)(nil); errors.As(err, &over) {
+		over.write(rs, shapeManage)
+		return
+	}
 	if err != nil {
 		g.fail(rq, rs, shapeManage, err)
 		return
@@ -61,7 +72,6 @@ func (g *Gateway) acceptBulk(rq *request, rs *response, gr grant, it *inlet) {
 	if again {
 		rs.set("Idempotent-Replayed", "true")
 	} else {
-		it.limit.charge(g.uptime(), gr.stream.EventRate, res.Accepted)
 		g.ingest.count(it, apiBulk, resultAccepted, res.Accepted)
 		g.ingest.count(it, apiBulk, resultInvalid, res.Rejected)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -22,7 +23,8 @@ const (
 
 // connections are all client connections, however they are used at the moment. Safe for concurrent use.
 type connections struct {
-	most int // for each address; 0: any number
+	most    int     // for each address; 0: any number
+	proxies proxies // whose connections are not counted, but what comes over them for others
 
 	mu        sync.Mutex
 	all       map[*conn]struct{}
@@ -31,27 +33,59 @@ type connections struct {
 	none      chan struct{} // closed when finishing and all is empty
 }
 
-func newConnections(perAddress int) *connections {
+func newConnections(perAddress int, trusted proxies) *connections {
 	return &connections{
-		most: perAddress, all: make(map[*conn]struct{}), addresses: make(map[netip.Prefix]int), none: make(chan struct{}),
+		most: perAddress, proxies: trusted, all: make(map[*conn]struct{}), addresses: make(map[netip.Prefix]int), none: make(chan struct{}),
 	}
 }
 
 // add takes a connection in, or tells that its address has too many.
 func (cs *connections) add(nc net.Conn) (*conn, bool) {
-	c := &conn{Conn: nc, of: cs}
+	c := &conn{Conn: nc, tcp: nc, of: cs}
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.peer = a.AddrPort()
 		c.key = addressKey(c.peer.Addr())
+		c.proxy = cs.proxies.trust(c.peer.Addr())
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.finishing || cs.most > 0 && cs.addresses[c.key] >= cs.most {
+	if cs.finishing || !c.proxy && !cs.count(c.key) {
 		return nil, false
 	}
-	cs.addresses[c.key]++
 	cs.all[c] = struct{}{}
 	return c, true
+}
+
+// count adds one to what an address has, or tells that it has as many as it may have. The caller holds mu.
+func (cs *connections) count(key netip.Prefix) bool {
+	if cs.most > 0 && cs.addresses[key] >= cs.most {
+		return false
+	}
+	cs.addresses[key]++
+	return true
+}
+
+// discount takes one away. The caller holds mu.
+func (cs *connections) discount(key netip.Prefix) {
+	if cs.addresses[key]--; cs.addresses[key] <= 0 {
+		delete(cs.addresses, key)
+	}
+}
+
+// enter counts a request that a trusted proxy has sent for a client as if it were a connection of the client's, until
+// leave: of the proxy's own connections nobody knows how many clients they serve.
+func (cs *connections) enter(client netip.Addr) (leave func(), ok bool) {
+	key := addressKey(client)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if !cs.count(key) {
+		return nil, false
+	}
+	return func() {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		cs.discount(key)
+	}, true
 }
 
 // addressKey is what connections are counted by: a single IPv6 client has a whole /64 to come from.
@@ -75,8 +109,8 @@ func (cs *connections) remove(c *conn) {
 		return
 	}
 	delete(cs.all, c)
-	if cs.addresses[c.key]--; cs.addresses[c.key] <= 0 {
-		delete(cs.addresses, c.key)
+	if !c.proxy {
+		cs.discount(c.key)
 	}
 	if cs.finishing && len(cs.all) == 0 {
 		close(cs.none)
@@ -102,7 +136,7 @@ func (cs *connections) finish(deadline time.Time) {
 		cs.mu.Lock()
 		for c := range cs.all {
 			if c.idle.Load() {
-				_ = c.Conn.Close()
+				_ = c.tcp.Close()
 			}
 		}
 		cs.mu.Unlock()
@@ -120,7 +154,7 @@ func (cs *connections) finish(deadline time.Time) {
 func (cs *connections) cut() {
 	cs.mu.Lock()
 	for c := range cs.all {
-		_ = c.Conn.Close()
+		_ = c.tcp.Close()
 	}
 	cs.mu.Unlock()
 	<-cs.none
@@ -130,10 +164,12 @@ func (cs *connections) cut() {
 // nobody has taken it over, and is preceded by a linger where the client may not have heard the answer. Its fields
 // belong to the goroutine that serves it at the moment, but for idle.
 type conn struct {
-	net.Conn
-	of   *connections
-	peer netip.AddrPort
-	key  netip.Prefix
+	net.Conn          // what is read and written: tcp, or TLS over it
+	tcp      net.Conn // the socket; its Close waits for nobody
+	of       *connections
+	peer     netip.AddrPort
+	key      netip.Prefix
+	proxy    bool // a trusted proxy, which sends for others
 	// idle: no request is in hand. One whose header has not come whole is none yet, nor is what is lingered for.
 	idle atomic.Bool
 	over bool // nothing more will come: the client has ended its side
@@ -148,7 +184,8 @@ type conn struct {
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.early) == 0 {
 		n, err := c.Conn.Read(p)
-		c.over = c.over || errors.Is(err, io.EOF)
+		// TLS tells the end of the connection without a goodbye apart.
+		c.over = c.over || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		return n, err
 	}
 	n := copy(p, c.early)
@@ -237,7 +274,11 @@ func (g *Gateway) accept() error {
 		}
 		c, ok := g.connections.add(nc)
 		if !ok {
-			turnAway(nc)
+			g.turnAway(nc)
+			continue
+		}
+		if g.tls != nil {
+			go g.welcome(c)
 			continue
 		}
 		go g.serveConn(c)
@@ -260,10 +301,16 @@ func (g *Gateway) rest(d time.Duration) {
 }
 
 // turnAway answers a connection that is one too many. It never waits for the client.
-func turnAway(nc net.Conn) {
+func (g *Gateway) turnAway(nc net.Conn) {
+	g.log.Debug("connection turned away", slog.String("address", nc.RemoteAddr().String()))
+	_ = nc.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	if g.tls != nil {
+		_, _ = nc.Write(accessDenied)
+		_ = nc.Close()
+		return
+	}
 	const answer = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 40\r\n" +
 		"Retry-After: 1\r\nConnection: close\r\n\r\nToo many connections from this address.\n"
-	_ = nc.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 	_, _ = nc.Write([]byte(answer))
 	_ = nc.Close()
 }

@@ -28,10 +28,13 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/delivery/export"
+	"sluice/delivery/load"
 	"sluice/delivery/stream"
 	"sluice/delivery/webhook"
 	"sluice/relay"
+	"sluice/relay/backup"
 	"sluice/relay/registry"
+	"sluice/relay/usage"
 )
 
 // errDraining is why a stopping edge takes no more.
@@ -39,8 +42,11 @@ var errDraining = errors.New("the server is stopping")
 
 // Config is what the edge works on and how it limits its clients.
 type Config struct {
-	// Listen is the address and port of the plain HTTP listener; port 0 takes any free one.
+	// Listen is the address and port to listen on; port 0 takes any free one.
 	Listen string
+	// CertFile and KeyFile are PEM files of a certificate and its key, read again when they change. With them Listen
+	// speaks TLS, HTTP/2 and HTTP/1.1 by the client's choice; without them HTTP/1.1 as it is.
+	CertFile, KeyFile string
 	// MetricsListen is an address and port for /metrics alone. Empty: /metrics is on Listen, for everybody.
 	MetricsListen string
 
@@ -50,6 +56,12 @@ type Config struct {
 	Exports *export.Exports
 	// Webhooks deliver; the edge asks them what a webhook may be. Nil: the edge has no routes for them.
 	Webhooks *webhook.Service
+	// Couriers load landed files into feeds. Nil: the edge has no routes for them.
+	Couriers *load.Service
+	// Usage counts what streams take. Nil: months have no limit, and the edge has no route for usage.
+	Usage *usage.Meter
+	// Backup is what backups are taken of. Nil: the edge has no route for them.
+	Backup *backup.Source
 	// Conns are the endless answers in progress. Nil: the edge's own.
 	Conns *stream.Conns
 	// Ready says what else keeps the process from working, such as the log. May be nil.
@@ -70,9 +82,14 @@ type Config struct {
 	// MaxConnections is how many streams of /api/events a token may have open at once (default 100; a quick reconnect
 	// overlaps the connection it replaces).
 	MaxConnections int
+	// TestStream is the uuid of the stream that the test server's public credentials read. Empty: there is no test server.
+	TestStream string
 	// PerAddress is how many connections a client's address may have, an IPv6 address counting by its /64. 0: any number, for
-	// behind a proxy all have the proxy's.
+	// behind a proxy that is not in TrustedProxies all have the proxy's.
 	PerAddress int
+	// TrustedProxies are the addresses and ranges whose X-Forwarded-For is believed. Their own connections are not counted;
+	// each request in progress that they send for a client counts as a connection of the client's address.
+	TrustedProxies []string
 
 	// Origins are the origins whose pages may read streams over /sse and /v1/streams/{stream}/events: exact ones like
 	// https://app.example.com, or *. None: no other origin's. Websockets ask for no origin, only for a token.
@@ -145,6 +162,12 @@ func (c Config) Validate() error {
 	if c.MaxConnections < 0 || c.PerAddress < 0 {
 		fault("MaxConnections and PerAddress must not be negative")
 	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		fault("CertFile and KeyFile belong together")
+	}
+	if _, err := parseProxies(c.TrustedProxies); err != nil {
+		fault("TrustedProxies: %w", err)
+	}
 	for _, o := range c.Origins {
 		if err := checkOrigin(o); err != nil {
 			fault("Origins: %q %w", o, err)
@@ -167,6 +190,8 @@ type Gateway struct {
 	bodies   *budget
 
 	server      *fasthttp.Server
+	tls         *tlsPort     // nil: plain
+	http2       *http2Server // nil: plain
 	connections *connections
 	listener    net.Listener
 	observer    *http.Server // of MetricsListen, or nil
@@ -186,21 +211,32 @@ func Open(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	in, err := newIngest(cfg.Metrics)
+	in, err := newIngest(cfg.Metrics, cfg.Usage)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: register metrics: %w", err)
+	}
+	trusted, err := parseProxies(cfg.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g := &Gateway{
 		cfg: cfg, log: cfg.Log, registry: cfg.Registry, relay: cfg.Relay, conns: cfg.Conns, ingest: in,
 		rtds: tally{most: cfg.MaxConnections}, bodies: newBudget(bodyBudget),
-		connections: newConnections(cfg.PerAddress), opened: time.Now(),
+		connections: newConnections(cfg.PerAddress, trusted), opened: time.Now(),
 	}
 	g.work, g.cut = context.WithCancel(context.Background())
 	g.exchanges.New = func() any { return &exchange{rq: request{body: body{budget: g.bodies}}} }
 	g.manage = newManagement(manageConfig{
-		Registry: cfg.Registry, Relay: cfg.Relay, Exports: cfg.Exports, Webhooks: cfg.Webhooks, Version: cfg.Version, Log: cfg.Log,
+		Registry: cfg.Registry, Relay: cfg.Relay, Exports: cfg.Exports, Webhooks: cfg.Webhooks, Couriers: cfg.Couriers, Usage: cfg.Usage, Backup: cfg.Backup, Conns: cfg.Conns, Version: cfg.Version, Log: cfg.Log,
 	}).Handler()
 	g.server = g.newServer()
+	if cfg.CertFile != "" {
+		if g.tls, err = openTLS(cfg.CertFile, cfg.KeyFile, g.draining.Load, g.log); err != nil {
+			g.cut()
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
+		g.http2 = newHTTP2(g)
+	}
 	if g.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		g.cut()
 		return nil, fmt.Errorf("listen on %s (setting listen): %w", cfg.Listen, err)
@@ -245,16 +281,25 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.observer != nil {
 		go func() { observing <- g.observer.Serve(g.observed) }()
 	}
+	multiplexing := make(chan error, 1)
+	if g.http2 != nil {
+		go func() { multiplexing <- g.http2.run() }()
+	}
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-accepting:
 		accepting <- err
+	case err = <-multiplexing:
+		multiplexing <- err
 	case err = <-observing:
 		observing <- err
 	}
 	g.drain(time.Now().Add(g.cfg.Grace))
 	<-accepting
+	if g.http2 != nil {
+		<-multiplexing
+	}
 	if g.observer != nil {
 		_ = g.observer.Close()
 		<-observing
@@ -270,6 +315,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 func (g *Gateway) drain(deadline time.Time) {
 	g.draining.Store(true)
 	g.log.Info("draining", slog.Int("streams", g.conns.Count()))
+	if g.http2 != nil {
+		defer g.http2.drain(deadline)()
+	}
 	g.conns.Drain(deadline)
 	_ = g.listener.Close()
 	g.connections.finish(deadline)

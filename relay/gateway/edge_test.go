@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/relay"
+	"sluice/relay/backup"
 	"sluice/relay/consent"
 	"sluice/relay/engine"
 	"sluice/relay/gateway"
@@ -38,6 +39,7 @@ type edge struct {
 	engine *engine.Engine
 	reg    *registry.Registry
 	relay  *relay.Relay
+	backup *backup.Source
 	addr   string
 	base   string
 	client *http.Client
@@ -102,9 +104,11 @@ func newEdge(t *testing.T, change func(*gateway.Config), core ...func(*relay.Con
 	}
 	e.relay = relay.New(e.engine, v, e.reg, central)
 	run(e.relay.Run)
+	e.backup = &backup.Source{Engine: e.engine, Vault: v, Version: "test"}
 	metrics := prometheus.NewRegistry()
 	cfg := gateway.Config{
 		Listen: "127.0.0.1:0", Registry: e.reg, Relay: e.relay, Ready: e.engine.Ready, Log: log,
+		Backup:  e.backup,
 		Metrics: metrics, Gatherer: metrics, Grace: 5 * time.Second,
 	}
 	if change != nil {

@@ -6,10 +6,14 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"sluice/auth"
 	"sluice/relay"
+	"sluice/relay/consent"
 	"sluice/relay/contract"
 	"sluice/relay/engine"
+	"sluice/relay/registry"
 )
 
 // Why a body could not be read. None of them leaves the connection usable.
@@ -36,10 +40,11 @@ var (
 type shape uint8
 
 const (
-	shapePlain   shape = iota // STRM: text/plain
-	shapeManage               // ours: {"error":{"code","status","message"}}
-	shapeAirship              // {"ok":false,"error","error_code","details"}
-	shapeOAuth                // RFC 6749: {"error","error_description"}
+	shapePlain    shape = iota // STRM: text/plain
+	shapeManage                // ours: {"error":{"code","status","message"}}
+	shapeAirship               // {"ok":false,"error","error_code","details"}
+	shapeOAuth                 // RFC 6749: {"error","error_description"}
+	shapeAmperity              // {"status","message","request_id"}
 )
 
 // refuse makes an answer that says no.
@@ -49,6 +54,8 @@ func (rs *response) refuse(s shape, status int, text string) {
 		rs.sendJSON(status, manageErrorf(status, "%s", text))
 	case shapeAirship:
 		rs.sendJSON(status, airshipError{Error: text, Code: airshipCode(status), Details: struct{}{}})
+	case shapeAmperity:
+		rs.sendJSON(status, amperityError{Status: status, Message: text, RequestID: uuid.UUID(rs.id).String()})
 	case shapeOAuth:
 		rs.sendJSON(status, oauthError{Code: oauthCode(status), Text: text})
 	default:
@@ -83,6 +90,13 @@ type airshipError struct {
 // airshipCode makes the five-digit number from the status: clients print it, and none tells codes of a status apart.
 func airshipCode(status int) int { return status * 100 }
 
+// amperityError is an error of the payload route.
+type amperityError struct {
+	Status    int    `json:"status"`
+	Message   string `json:"message"`
+	RequestID string `json:"request_id"`
+}
+
 // oauthError is an error of the token endpoint (RFC 6749 §5.2).
 type oauthError struct {
 	Code string `json:"error"`
@@ -114,6 +128,9 @@ var refusals = []refusal{
 	{auth.ErrExpired, http.StatusUnauthorized, resultUnauthorized, auth.ErrExpired.Error()},
 	{auth.ErrInvalid, http.StatusUnauthorized, resultUnauthorized, auth.ErrInvalid.Error()},
 
+	{auth.ErrLoginsBusy, http.StatusServiceUnavailable, resultBusy, "Too many are logging in at once; try again"},
+	{registry.ErrContended, http.StatusServiceUnavailable, resultBusy, "Too many are changing this at once; nothing was changed, try again"},
+
 	{errTooLarge, http.StatusRequestEntityTooLarge, resultTooLarge, "Body is larger than this route takes"},
 	{errCut, http.StatusBadRequest, resultInvalid, "Body is shorter than announced"},
 	{errCoding, http.StatusBadRequest, resultInvalid, "Body is not valid chunked coding"},
@@ -127,6 +144,8 @@ var refusals = []refusal{
 	{relay.ErrOffsetGone, http.StatusGone, resultInvalid, "The offset belongs to a former stream of this name; begin with EARLIEST"},
 	{relay.ErrOffsetAhead, http.StatusBadRequest, resultInvalid, "The offset is ahead of the stream"},
 	{relay.ErrClosed, http.StatusServiceUnavailable, resultBusy, "The server is stopping; nothing was stored, try again"},
+
+	{consent.ErrCutOff, http.StatusServiceUnavailable, resultBusy, "This server does not hear of the others; nothing was stored, try again or at another one"},
 
 	{engine.ErrTooLarge, http.StatusRequestEntityTooLarge, resultTooLarge, "The event is larger than the log takes"},
 	{engine.ErrBusy, http.StatusServiceUnavailable, resultBusy, "The server is busy; nothing was stored, try again"},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/relay"
+	"sluice/relay/contract"
 )
 
 // postEvent takes one event: POST /event. 204 means stored. What is checked first is answered first: token 401, right
@@ -29,16 +30,13 @@ func (g *Gateway) acceptEvent(rq *request, rs *response, gr grant) {
 		g.fail(rq, rs, shapePlain, err)
 		return
 	}
-	if text := eventHeaders(rq.header); text != "" {
+	enc, text := eventHeaders(rq.header)
+	if text != "" {
 		rs.reason = resultInvalid
 		rs.refuse(shapePlain, http.StatusBadRequest, text)
 		return
 	}
-	ref := rq.header.Peek("Strm-Schema-Ref")
-	if len(ref) == 0 {
-		ref = rq.header.Peek("Strm-Schema-Id")
-	}
-	err = g.relay.Accept(rq.ctx, gr.stream, relay.Event{Ref: ref, RequestID: rq.id, Body: body})
+	err = g.relay.Accept(rq.ctx, gr.stream, relay.Event{Ref: schemaRef(rq.header), RequestID: rq.id, Encoding: enc, Body: body})
 	if err != nil {
 		g.fail(rq, rs, shapePlain, err)
 		return
@@ -52,23 +50,46 @@ var (
 	identity     = []byte("identity")
 )
 
-// eventHeaders is what the headers say that an event cannot be: a sentence, or nothing.
-func eventHeaders(h headers) string {
+// schemaRef is what the producer's header says of the contract; clients of 2021 have an older name for it.
+func schemaRef(h headers) []byte {
+	if ref := h.Peek("Strm-Schema-Ref"); len(ref) > 0 {
+		return ref
+	}
+	return h.Peek("Strm-Schema-Id")
+}
+
+// eventHeaders is how the headers say that an event is written, or a sentence on why it cannot be taken. Many clients
+// name no serialization, and curl's Content-Type is one of forms: then the body tells.
+func eventHeaders(h headers) (contract.Encoding, string) {
 	if enc := h.Peek("Content-Encoding"); len(enc) > 0 && !bytes.EqualFold(enc, identity) {
-		return "Header Content-Encoding must be left out: an event is sent as it is"
+		return 0, "Header Content-Encoding must be left out: an event is sent as it is"
 	}
-	kind := h.Peek("Strm-Serialization-Type")
-	if len(kind) == 0 {
-		return ""
+	return serialization(h.Peek("Strm-Serialization-Type"), h.Peek("Content-Type"))
+}
+
+func serialization(kind, content []byte) (contract.Encoding, string) {
+	if kind = mediaType(kind); len(kind) > 0 {
+		switch {
+		case bytes.EqualFold(kind, typeJSONName):
+			return contract.JSON, ""
+		case bytes.EqualFold(kind, avroBinary):
+			return contract.AvroBinary, ""
+		}
+		return 0, "Header Strm-Serialization-Type must be application/json or application/x-avro-binary"
 	}
-	kind, _, _ = bytes.Cut(kind, []byte{';'})
-	switch kind = bytes.TrimSpace(kind); {
-	case bytes.EqualFold(kind, typeJSONName):
-		return ""
-	case bytes.EqualFold(kind, avroBinary):
-		return "Header Strm-Serialization-Type must be application/json: this gateway takes events as JSON"
+	switch content = mediaType(content); {
+	case bytes.EqualFold(content, typeJSONName):
+		return contract.JSON, ""
+	case bytes.EqualFold(content, avroBinary):
+		return contract.AvroBinary, ""
 	}
-	return "Header Strm-Serialization-Type must be application/json"
+	return contract.Unknown, ""
+}
+
+// mediaType is a media type without its parameters.
+func mediaType(value []byte) []byte {
+	value, _, _ = bytes.Cut(value, []byte{';'})
+	return bytes.TrimSpace(value)
 }
 
 // count notes what became of an ingest request. One that was only told to send its body is not over.

@@ -178,6 +178,7 @@ func TestReaderMetrics(t *testing.T) {
 }
 
 func TestBulk(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, nil)
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
 	derived := e.stream("default", registry.StreamSpec{Name: "web-2", DerivedFrom: "web", Levels: []int{2}})

@@ -52,7 +52,7 @@ func (g *Gateway) openMetrics() error {
 	if g.cfg.Gatherer == nil {
 		return nil
 	}
-	h := metricsHandler(g.cfg.Gatherer)
+	h := g.pruned(metricsHandler(g.cfg.Gatherer))
 	if g.cfg.MetricsListen == "" {
 		g.metrics = fasthttpadaptor.NewFastHTTPHandler(h)
 		return nil
@@ -64,6 +64,20 @@ func (g *Gateway) openMetrics() error {
 	g.observed = ln
 	g.observer = newMetricsServer(h, g.log)
 	return nil
+}
+
+// pruned drops the series of streams that are not there any more before it lets h show the rest.
+func (g *Gateway) pruned(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		snap := g.registry.Snapshot()
+		names := map[string]bool{}
+		for _, s := range snap.AllStreams() {
+			names[s.Name] = true
+		}
+		g.ingest.keep(snap)
+		g.conns.KeepSeries(func(stream string) bool { return names[stream] })
+		h.ServeHTTP(w, r)
+	})
 }
 
 // metricsTime is how long a request for the metrics may take to come in.

@@ -112,6 +112,7 @@ func TestDrain(t *testing.T) {
 
 // While a stream that cannot be written holds the stop up, work is refused and /ready says why.
 func TestDrainSaysSo(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, func(c *gateway.Config) { c.Grace = time.Second })
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
 	for i := range 8 {

@@ -114,6 +114,7 @@ func TestHostileExpect(t *testing.T) {
 }
 
 func TestHostileHeaders(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, func(c *gateway.Config) { c.HeaderTime, c.BodyTime = 200*time.Millisecond, time.Second })
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
 	event := strings.TrimSpace(clicks(0, 1))

@@ -10,7 +10,15 @@ import (
 // have come at exactly the rate. Up to a second's worth may come at once. The zero limiter has let nothing in.
 // Safe for concurrent use, without a lock.
 type limiter struct {
-	due atomic.Int64 // ns since the edge opened
+	due  atomic.Int64 // ns since the edge opened
+	rate atomic.Int64 // that due was reckoned with
+}
+
+// at begins anew where the rate has changed: a debt made at a lower one would outlast it.
+func (l *limiter) at(rate int64) {
+	if old := l.rate.Load(); old != rate && l.rate.CompareAndSwap(old, rate) {
+		l.due.Store(0)
+	}
 }
 
 // take lets n events in at a time, or says how long to wait until there is room for the first of them. A rate of 0
@@ -20,6 +28,7 @@ func (l *limiter) take(now time.Duration, rate int64, n int) (wait time.Duration
 	if rate <= 0 {
 		return 0
 	}
+	l.at(rate)
 	for {
 		due := l.due.Load()
 		from := max(due, int64(now)-int64(time.Second))
@@ -37,22 +46,9 @@ func (l *limiter) room(now time.Duration, rate int64) (wait time.Duration) {
 	if rate <= 0 {
 		return 0
 	}
+	l.at(rate)
 	from := max(l.due.Load(), int64(now)-int64(time.Second))
 	return max(0, time.Duration(from+each(rate, 1)-int64(now)))
-}
-
-// charge lets n events in that are there already.
-func (l *limiter) charge(now time.Duration, rate int64, n int) {
-	if rate <= 0 || n <= 0 {
-		return
-	}
-	for {
-		due := l.due.Load()
-		from := max(due, int64(now)-int64(time.Second))
-		if l.due.CompareAndSwap(due, from+each(rate, n)) {
-			return
-		}
-	}
 }
 
 // each is how long n events take at a rate, in ns, without overflow for any n that fits a body.

@@ -42,7 +42,7 @@ func TestLimiterHoldsTheRate(t *testing.T) {
 func TestLimiterPaysBack(t *testing.T) {
 	var l limiter
 	now := time.Hour
-	l.charge(now, 100, 1000)
+	l.take(now, 100, 1000)
 	if wait := l.room(now, 100); wait < 9*time.Second || wait > 10*time.Second {
 		t.Fatalf("after ten seconds' worth: wait %v", wait)
 	}
@@ -58,7 +58,7 @@ func TestLimiterZeroLimitsNothing(t *testing.T) {
 			t.Fatal("limited without a limit")
 		}
 	}
-	l.charge(0, 0, 1<<30)
+	l.take(0, 0, 1<<30)
 	if l.room(0, 0) != 0 || l.due.Load() != 0 {
 		t.Fatal("charged without a limit")
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,9 +17,13 @@ import (
 
 	"sluice/auth"
 	"sluice/delivery/export"
+	"sluice/delivery/load"
+	"sluice/delivery/stream"
 	"sluice/delivery/webhook"
 	"sluice/relay"
+	"sluice/relay/backup"
 	"sluice/relay/registry"
+	"sluice/relay/usage"
 )
 
 const (
@@ -36,6 +41,10 @@ type manageConfig struct {
 	Relay    *relay.Relay
 	Exports  *export.Exports  // nil: sinks and exporters have no routes
 	Webhooks *webhook.Service // nil: webhooks have no routes
+	Couriers *load.Service    // nil: couriers, their groups and feeds have no routes
+	Usage    *usage.Meter     // nil: usage has no route
+	Backup   *backup.Source   // nil: backups have no route
+	Conns    *stream.Conns    // nil: consumers are those that are delivered to
 	Version  string           // shown in the OpenAPI document
 	Log      *slog.Logger     // nil: slog.Default()
 }
@@ -66,7 +75,7 @@ func newManagement(cfg manageConfig) *management {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	m := &manageAPI{reg: cfg.Registry, relay: cfg.Relay, exports: cfg.Exports, webhooks: cfg.Webhooks, log: cfg.Log}
+	m := &manageAPI{reg: cfg.Registry, relay: cfg.Relay, exports: cfg.Exports, webhooks: cfg.Webhooks, couriers: cfg.Couriers, usage: cfg.Usage, backup: cfg.Backup, conns: cfg.Conns, log: cfg.Log}
 	app := fiber.New(fiber.Config{
 		// Names from the path and the query end up in the registry; without Immutable they would be views of the
 		// request's buffer.
@@ -84,12 +93,32 @@ func newManagement(cfg manageConfig) *management {
 	m.registerContracts(api)
 	m.registerSchemas(api)
 	m.registerSubjects(api)
+	m.registerConsentLevels(api)
+	m.registerConsumers(api)
+	m.registerTrace(api)
+	m.registerUsers(api)
+	m.registerAPIKeys(api)
+	m.registerIntegrations(api)
+	m.registerAudit(api)
 	if m.exports != nil {
 		m.registerSinks(api)
 		m.registerExporters(api)
+		m.registerAllExporters(api)
+		m.registerUnparsable(api)
 	}
 	if m.webhooks != nil {
 		m.registerWebhooks(api)
+	}
+	if m.couriers != nil {
+		m.registerFeeds(api)
+		m.registerCouriers(api)
+		m.registerCourierGroups(api)
+	}
+	if m.usage != nil {
+		m.registerUsage(api)
+	}
+	if m.backup != nil {
+		m.registerBackup(api)
 	}
 	serveDocument(app, api)
 	serveDocs(app)
@@ -102,7 +131,13 @@ type manageAPI struct {
 	relay    *relay.Relay
 	exports  *export.Exports
 	webhooks *webhook.Service
+	couriers *load.Service
+	usage    *usage.Meter
+	backup   *backup.Source
+	conns    *stream.Conns
 	log      *slog.Logger
+
+	backingUp atomic.Bool // one at a time, for each reads the whole log
 }
 
 type manageCallerKey struct{}
@@ -126,8 +161,14 @@ func (m *manageAPI) authenticate(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), manageCallerKey{}, who), manageTimeout)
 	defer cancel()
-	c.SetUserContext(ctx)
-	return c.Next()
+	note := &registry.Audit{By: who, Project: who.Project}
+	if p := m.reg.Snapshot().Project(c.Query("project", registry.DefaultProject)); who.Kind == auth.Admin && p != nil {
+		note.Project = p.ID
+	}
+	c.SetUserContext(registry.WithAudit(ctx, note))
+	err = c.Next()
+	m.takeDown(note, c.Response().StatusCode())
+	return err
 }
 
 // recover answers 500 for a panic. The log names the route, not the path, which may hold a data subject's id, and of the
@@ -153,11 +194,19 @@ func (m *manageAPI) recover(c *fiber.Ctx) (err error) {
 // project finds the project a request names and checks that the caller may manage it. A project the caller does not
 // belong to is 404, as if it did not exist.
 func (m *manageAPI) project(ctx context.Context, name string) (*registry.Snapshot, *registry.Project, error) {
+	return m.projectFor(ctx, auth.Manage, name)
+}
+
+// projectFor is project for what others than managers may do too.
+func (m *manageAPI) projectFor(ctx context.Context, a auth.Action, name string) (*registry.Snapshot, *registry.Project, error) {
 	m.reg.FindProject(ctx, name) // another node may have made it a moment ago
 	snap := m.reg.Snapshot()
 	p := snap.Project(name)
-	if err := manageVerdict(snap.AuthorizeProject(manageCaller(ctx), auth.Manage, p), "Project", name); err != nil {
+	if err := manageVerdict(snap.AuthorizeProject(manageCaller(ctx), a, p), "Project", name); err != nil {
 		return nil, nil, err
+	}
+	if note := registry.AuditOf(ctx); note != nil {
+		note.Project = p.ID
 	}
 	return snap, p, nil
 }

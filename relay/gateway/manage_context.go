@@ -35,6 +35,7 @@ func manageMiddleware(ctx huma.Context, next func(huma.Context)) {
 		manageWrite(c.fiber, err)
 		return
 	}
+	c.noteCall()
 	next(c)
 }
 

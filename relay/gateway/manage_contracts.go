@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"reflect"
 
@@ -18,23 +17,25 @@ import (
 type manageContract struct {
 	Ref              string                   `json:"ref" example:"example/clicks/1.0.0" doc:"handle/name/version"`
 	ShortID          string                   `json:"shortId,omitempty" doc:"The name events of 2020 know it by."`
-	SchemaType       string                   `json:"schemaType" example:"AVRO"`
-	Schema           string                   `json:"schema" doc:"The schema as its author wrote it."`
+	SchemaType       string                   `json:"schemaType" enum:"AVRO,JSONSCHEMA,AIRSHIP"`
+	Schema           string                   `json:"schema" doc:"The schema as its author wrote it, or as it was made from simpleSchema."`
+	SimpleSchema     string                   `json:"simpleSchema,omitempty" doc:"The Simple Schema as its author wrote it."`
 	KeyField         string                   `json:"keyField" example:"session" doc:"The field whose value ties a person's events of a day together."`
 	PiiFields        map[string]int           `json:"piiFields,omitempty" example:"{\"customer/id\":1}" doc:"Personal fields by their slash paths, with the consent level that opens them."`
 	FieldMetadata    []contract.FieldMetadata `json:"fieldMetadata,omitempty" nullable:"false" doc:"The same as piiFields in more words; where both are given this one counts."`
 	Validations      []contract.Validation    `json:"validations,omitempty" nullable:"false" doc:"What values of fields must look like."`
 	DataSubjectField string                   `json:"dataSubjectField,omitempty" example:"customer/id" doc:"The field that says whom the event is about, for DELETE /v1/data-subjects."`
 	Envelope         *contract.Envelope       `json:"envelope,omitempty" doc:"gjson paths of what the Airship envelope shows beside the event."`
+	Metadata         *contract.Metadata       `json:"metadata,omitempty" doc:"What people read about it."`
 	State            registry.ContractState   `json:"state" enum:"DRAFT,ACTIVE,ARCHIVED" doc:"Only events of an ACTIVE contract are taken."`
 	IsPublic         bool                     `json:"isPublic" doc:"Whether every project may use it."`
 }
 
 func manageShowContract(e *registry.ContractEntry) manageContract {
 	return manageContract{
-		Ref: e.Ref, ShortID: e.ShortID, SchemaType: e.SchemaType, Schema: e.Schema, KeyField: e.KeyField, PiiFields: e.PiiFields,
+		Ref: e.Ref, ShortID: e.ShortID, SchemaType: e.SchemaType, Schema: e.Schema, SimpleSchema: e.SimpleSchema, KeyField: e.KeyField, PiiFields: e.PiiFields,
 		FieldMetadata: e.FieldMetadata, Validations: e.Validations, DataSubjectField: e.DataSubjectField, Envelope: e.Envelope,
-		State: e.State, IsPublic: e.Public,
+		Metadata: e.Metadata, State: e.State, IsPublic: e.Public,
 	}
 }
 
@@ -69,14 +70,15 @@ type manageContractRefParts struct {
 type manageNewContract struct {
 	Ref              manageContractRef        `json:"ref" example:"\"example/clicks/1.0.0\"" doc:"handle/name/version; versions of a name ascend."`
 	ShortID          string                   `json:"shortId,omitempty"`
-	SchemaType       string                   `json:"schemaType,omitempty" default:"AVRO"`
-	Schema           manageText               `json:"schema" doc:"The schema, as an object or as text."`
+	SchemaType       string                   `json:"schemaType,omitempty" example:"AVRO" doc:"AVRO, JSONSCHEMA or SIMPLE; left out, the schema itself tells. Of a Simple Schema an AVRO one is made."`
+	Schema           manageText               `json:"schema" doc:"The schema, as an object or as text; a Simple Schema also in YAML."`
 	KeyField         string                   `json:"keyField"`
 	PiiFields        map[string]int           `json:"piiFields,omitempty"`
 	FieldMetadata    []contract.FieldMetadata `json:"fieldMetadata,omitempty" nullable:"false"`
 	Validations      []contract.Validation    `json:"validations,omitempty" nullable:"false"`
 	DataSubjectField string                   `json:"dataSubjectField,omitempty"`
 	Envelope         *contract.Envelope       `json:"envelope,omitempty"`
+	Metadata         *contract.Metadata       `json:"metadata,omitempty"`
 	Public           bool                     `json:"public,omitempty" doc:"Lets every project use it. A public contract cannot be deleted."`
 	IsPublic         bool                     `json:"isPublic,omitempty" doc:"The same as public."`
 }
@@ -98,7 +100,9 @@ type manageNewContractIn struct {
 
 type manageCheckIn struct {
 	ManageContractName
-	RawBody []byte `contentType:"application/json"`
+	Serialization string `header:"Strm-Serialization-Type" doc:"application/json or application/x-avro-binary, as on /event."`
+	ContentType   string `header:"Content-Type"`
+	RawBody       []byte `contentType:"application/json"`
 }
 
 type manageContractOut struct{ Body manageContract }
@@ -130,6 +134,7 @@ func (m *manageAPI) registerContracts(api huma.API) {
 		OperationID: "get-data-contract", Method: http.MethodGet, Path: one, Tags: tags,
 		Summary: "Get a data contract",
 	}, m.getContract)
+	m.registerContractUpdate(api, one, tags)
 	manageRegister(m, api, huma.Operation{
 		OperationID: "activate-data-contract", Method: http.MethodPost, Path: one + "/activate", Tags: tags,
 		Summary: "Let events of a data contract in",
@@ -142,7 +147,7 @@ func (m *manageAPI) registerContracts(api huma.API) {
 		OperationID: "check-data-contract", Method: http.MethodPost, Path: one + "/check", Tags: tags,
 		MaxBodyBytes: manageMaxBody, SkipValidateBody: true,
 		Summary:     "Hold an event to a data contract, whatever the contract's state, without storing it",
-		Description: "The body is the event.",
+		Description: "The body is the event, as JSON or as an Avro datum, told apart as on /event.",
 	}, m.checkContract)
 	manageRegister(m, api, huma.Operation{
 		OperationID: "delete-data-contract", Method: http.MethodDelete, Path: one, Tags: tags,
@@ -193,7 +198,7 @@ func (m *manageAPI) createContract(ctx context.Context, in *manageNewContractIn)
 	e, err := m.reg.CreateContract(ctx, p, contract.Definition{
 		Ref: string(b.Ref), ShortID: b.ShortID, SchemaType: b.SchemaType, Schema: string(b.Schema), KeyField: b.KeyField,
 		PiiFields: b.PiiFields, FieldMetadata: b.FieldMetadata, Validations: b.Validations,
-		DataSubjectField: b.DataSubjectField, Envelope: b.Envelope,
+		DataSubjectField: b.DataSubjectField, Envelope: b.Envelope, Metadata: b.Metadata,
 	}, b.Public || b.IsPublic)
 	if err != nil {
 		return nil, manageTaken(err, "Data contract", string(b.Ref))
@@ -245,13 +250,12 @@ func (m *manageAPI) checkContract(ctx context.Context, in *manageCheckIn) (*mana
 	if c == nil {
 		return nil, manageNotFound("Data contract", in.ref())
 	}
-	var found contract.Checked
+	enc, text := serialization([]byte(in.Serialization), []byte(in.ContentType))
+	if text != "" {
+		return nil, manageErrorf(http.StatusBadRequest, "%s", text)
+	}
 	var violation *contract.Violation
-	switch err := c.Check(&found, in.RawBody); {
-	case err == nil && len(found.ContractRef) > 0 && string(found.ContractRef) != c.Ref():
-		// The contract itself does not look at it, but an event is refused that names another one than it is sent under.
-		return &manageCheckOut{manageChecked{Message: fmt.Sprintf(
-			"Event does not match schema '%s': field 'strmMeta/eventContractRef' must be '%s'", c.Ref(), c.Ref())}}, nil
+	switch err := m.relay.CheckEvent(c, enc, in.RawBody); {
 	case err == nil:
 		return &manageCheckOut{manageChecked{Valid: true}}, nil
 	case errors.As(err, &violation):

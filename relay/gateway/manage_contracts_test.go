@@ -73,7 +73,7 @@ func TestManageContracts(t *testing.T) {
 	w.call(200, "POST", at+"/activate", "").want(t, shape("ours1/clicks/1.0.0", "ACTIVE", "false"))
 
 	schema := w.call(200, "GET", "/v1/schemas/ours1/clicks/1.0.0", "")
-	schema.want(t, `{"ref":"ours1/clicks/1.0.0","schemaType":"AVRO","definition":"<schema>","state":"ACTIVE","isPublic":false}`)
+	schema.want(t, `{"ref":"ours1/clicks/1.0.0","schemaType":"AVRO","definition":"<schema>","fingerprint":"6810827250218766864","state":"ACTIVE","isPublic":false}`)
 	if schema.str("definition") != made.str("schema") {
 		t.Error("the schema is another one")
 	}

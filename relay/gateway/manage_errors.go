@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"sluice/relay/consent"
 	"sluice/relay/contract"
 	"sluice/relay/engine"
 	"sluice/relay/registry"
@@ -19,7 +20,7 @@ import (
 var (
 	errManageUTF8  = errors.New("is not valid UTF-8")
 	errManageCount = errors.New("must be a whole number from 0 on, as a string or a number")
-	errManageSpan  = errors.New("must be a duration such as 36h or 7d")
+	errManageSpan  = errors.New("must be " + manageSpanWords)
 	errManageSize  = errors.New("must be a size such as 500MB, 20GiB or 100GB")
 )
 
@@ -115,6 +116,8 @@ func manageErrorOf(err error) *manageError {
 		return e
 	case errors.Is(err, registry.ErrContended), errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrClosed):
 		return manageLater(err, "The server is busy or stopping; nothing was changed, try again")
+	case errors.Is(err, consent.ErrCutOff):
+		return manageLater(err, "This server does not hear of the others; try again or at another one")
 	case errors.Is(err, engine.ErrDiskFull):
 		return manageLater(err, "The disk of the server is nearly full; nothing was changed")
 	case errors.Is(err, engine.ErrUnconfirmed), errors.Is(err, context.DeadlineExceeded):

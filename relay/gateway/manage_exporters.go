@@ -21,6 +21,7 @@ type manageExporter2021 struct {
 	IntervalSecs int    `json:"intervalSecs" example:"30"`
 	Type         string `json:"type" enum:"BATCH"`
 	PathPrefix   string `json:"pathPrefix" example:"level01"`
+	ExportKeys   bool   `json:"exportKeys,omitempty"`
 }
 
 // manageExporter is an exporter.
@@ -34,10 +35,11 @@ type manageExporter struct {
 	Type                  string    `json:"type" enum:"BATCH"`
 	PathPrefix            string    `json:"pathPrefix" example:"level01" doc:"The objects are <pathPrefix>/<end of the window>-stream-<the stream's uuid>{0}.jsonl."`
 	IncludeExistingEvents bool      `json:"includeExistingEvents" doc:"true: it began with the oldest event there was, not with the next."`
+	ExportKeys            bool      `json:"exportKeys,omitempty" doc:"true: it writes the keys of the events, as <pathPrefix>/<end of the window>-keys-<the stream's uuid>{0}.csv."`
 }
 
 type manageNewExporter struct {
-	Name                  string `json:"name,omitempty" example:"s3" doc:"Unique among the stream's exporters; left out: the sink's name and the stream's, such as s3-bart-level0-1."`
+	Name                  string `json:"name,omitempty" example:"s3" doc:"Unique among the stream's exporters; left out: the sink's name and the stream's, such as s3-bart-level0-1, for keys with -keys behind it."`
 	LinkedStream          string `json:"linkedStream,omitempty" doc:"If given, the stream of the path."`
 	SinkName              string `json:"sinkName,omitempty" example:"s3-bart" doc:"May be left out where the project has one sink."`
 	SinkType              string `json:"sinkType,omitempty" example:"S3" doc:"If given, the sink's."`
@@ -45,6 +47,7 @@ type manageNewExporter struct {
 	Type                  string `json:"type,omitempty" enum:"BATCH"`
 	PathPrefix            string `json:"pathPrefix,omitempty" example:"level01" doc:"At most 900 bytes, without a '/' at its ends and without segments . and .. ."`
 	IncludeExistingEvents bool   `json:"includeExistingEvents,omitempty" doc:"true: begin with the oldest event there is."`
+	ExportKeys            bool   `json:"exportKeys,omitempty" doc:"Of a source stream, true: write the keys that the events of each window are sealed under, not the events. Who has them opens the fields for ever, also of people who are forgotten later."`
 }
 
 // ManageExported is the stream of exporters in the path.
@@ -127,13 +130,13 @@ func manageShowExporter(e *registry.Exporter, shape string) manageAny {
 	if shape == manageShape2021 {
 		return manageAny{manageExporter2021{
 			Name: e.Name, LinkedStream: e.Stream.Name, SinkName: e.Sink.Name, SinkType: e.Sink.Type,
-			IntervalSecs: seconds, Type: "BATCH", PathPrefix: e.PathPrefix,
+			IntervalSecs: seconds, Type: "BATCH", PathPrefix: e.PathPrefix, ExportKeys: e.Keys,
 		}}
 	}
 	return manageAny{manageExporter{
 		Ref: manageRef{Name: e.Name, ProjectID: e.Stream.Project.ID}, Name: e.Name, LinkedStream: e.Stream.Name,
 		SinkName: e.Sink.Name, SinkType: e.Sink.Type, IntervalSecs: seconds, Type: "BATCH", PathPrefix: e.PathPrefix,
-		IncludeExistingEvents: e.Existing,
+		IncludeExistingEvents: e.Existing, ExportKeys: e.Keys,
 	}}
 }
 
@@ -172,7 +175,7 @@ func (m *manageAPI) createExporter(ctx context.Context, in *manageNewExporterIn)
 	}
 	spec := registry.ExporterSpec{
 		Name: b.Name, Sink: b.SinkName, SinkType: b.SinkType, Interval: time.Duration(b.IntervalSecs) * time.Second,
-		PathPrefix: b.PathPrefix, Existing: b.IncludeExistingEvents,
+		PathPrefix: b.PathPrefix, Existing: b.IncludeExistingEvents, Keys: b.ExportKeys,
 	}
 	sink, err := snap.SinkFor(st.Project, spec)
 	if err != nil {

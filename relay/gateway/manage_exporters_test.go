@@ -73,12 +73,16 @@ func laterExporter(name, stream string, interval int, prefix string, existing bo
 func TestManageSinkRefused(t *testing.T) {
 	w := withExports(t)
 	for _, c := range []struct{ body, says string }{
-		{`{"sinkType":"GCLOUD","sinkName":"aa","bucketName":"b"}`, "sinkType: unknown sink type; there are S3 and FOLDER"},
+		{`{"sinkType":"AZURE","sinkName":"aa","bucketName":"b"}`, "sinkType: unknown sink type; there are S3, GCLOUD and FOLDER"},
+		{`{"sinkType":"GCLOUD","sinkName":"aa","bucketName":"b"}`, "credentials: is missing: the JSON key file"},
+		{`{"sinkType":"GCLOUD","sinkName":"aa","bucketName":"b","region":"r","credentials":"{}"}`, "a GCLOUD takes no region"},
+		{`{"sinkType":"GCLOUD","sinkName":"aa","bucketName":"b","credentials":"key-of-nobody"}`, "credentials: not a credentials file"},
+		{`{"sinkType":"GCLOUD","sinkName":"aa","bucketName":"b","endpoint":"http://127.0.0.1:1","credentials":{"type":"service_account","client_email":"a@b","private_key":"key-of-nobody"}}`, "The sink does not take objects"},
 		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":"../b"}`, "bucketName: not a folder to export to"},
 		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":""}`, "bucketName: must have at least 1"},
 		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":"/proc/nothing"}`, "The sink does not take objects: mkdir"},
 		{`{"sinkType":"FOLDER","sinkName":"aa","bucketName":"b","credentials":"{}"}`, "a FOLDER takes no credentials"},
-		{`{"sinkType":"FOLDER","sinkName":"a","bucketName":"b"}`, "sinkName: has 1 characters"},
+		{`{"sinkType":"FOLDER","sinkName":" ","bucketName":"b"}`, "sinkName: begins or ends with a space"},
 		{`{"sinkType":"S3","sinkName":"aa","bucketName":"b"}`, "credentials: is missing"},
 		{`{"sinkType":"S3","sinkName":"aa","bucketName":"bucket","credentials":"key-of-nobody"}`, "credentials: not a credentials file"},
 		{`{"sinkType":"S3","sinkName":"aa","bucketName":"bucket","endpoint":"http://127.0.0.1:1","region":"r","credentials":{"accessKey":"A","secretKey":"key-of-nobody"}}`,
@@ -127,7 +131,7 @@ func TestManageExporters(t *testing.T) {
 		`{"name":"xx","sinkName":"nothing"}`:   "sinkName: there is no sink nothing",
 		`{"name":"xx","sinkType":"S3"}`:        "sinkType: sink out is of type FOLDER",
 		`{"name":"xx","linkedStream":"other"}`: "linkedStream: says another stream",
-		`{"name":"xx","exportKeys":true}`:      "exportKeys: is not known here",
+		`{"name":"xx","exportKey":true}`:       "exportKey: is not known here",
 	} {
 		want := 400
 		if strings.Contains(says, "exists") {

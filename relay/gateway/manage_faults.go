@@ -21,6 +21,8 @@ func manageProblem(p *huma.ErrorModel) *manageError {
 		p.Status = http.StatusBadRequest
 	case http.StatusInternalServerError:
 		return manageInternal()
+	case http.StatusUnsupportedMediaType:
+		return manageErrorf(p.Status, "The body must be JSON, sent as Content-Type application/json and not compressed")
 	case http.StatusRequestEntityTooLarge:
 		return manageErrorf(p.Status, "The body is larger than this route takes")
 	}
@@ -69,6 +71,7 @@ var manageRules = []struct{ theirs, before, after string }{
 	{manageBefore(validation.MsgExpectedMinimumNumber), "must be at least ", ""},
 	{manageBefore(validation.MsgExpectedMaximumNumber), "must be at most ", ""},
 	{manageBefore(validation.MsgExpectedOneOf), "must be one of ", ""},
+	{manageBefore(validation.MsgExpectedBePattern), "must be ", ""},
 	{"expected ", "must be a ", ""}, // string, object, …
 }
 

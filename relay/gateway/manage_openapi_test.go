@@ -100,7 +100,11 @@ func TestManageDocument(t *testing.T) {
 			if (method == "post" || method == "put") && op.at("responses", "200") == nil {
 				success = "201"
 			}
-			if op.at("responses", success, "content", "application/json", "schema") == nil {
+			content := "application/json"
+			if template == "/v1/backup" {
+				content = "application/x-tar"
+			}
+			if op.at("responses", success, "content", content, "schema") == nil {
 				t.Errorf("%s: no answer %s", at, success)
 			}
 		}
@@ -111,9 +115,9 @@ func TestManageDocument(t *testing.T) {
 		"get /v1/streams/{stream}/outputs", "post /v1/streams/{stream}/outputs", "put /v1/streams/{stream}/outputs",
 		"get /v1/streams/{stream}/outputs/{output}", "delete /v1/streams/{stream}/outputs/{output}",
 		"get /v1/data-contracts", "post /v1/data-contracts", "get /v1/data-contracts/{handle}/{name}/{version}",
-		"delete /v1/data-contracts/{handle}/{name}/{version}", "post /v1/data-contracts/{handle}/{name}/{version}/activate",
+		"delete /v1/data-contracts/{handle}/{name}/{version}", "patch /v1/data-contracts/{handle}/{name}/{version}", "post /v1/data-contracts/{handle}/{name}/{version}/activate",
 		"post /v1/data-contracts/{handle}/{name}/{version}/archive", "post /v1/data-contracts/{handle}/{name}/{version}/check",
-		"delete /v1/data-subjects/{id}",
+		"delete /v1/data-subjects/{id}", "get /v1/data-subjects/{id}/keylinks",
 	} {
 		method, template, _ := strings.Cut(want, " ")
 		if doc.at("paths", template, method) == nil {
@@ -135,9 +139,21 @@ func TestManageEveryAnswer(t *testing.T) {
 		{"PATCH", "/v1/streams/web/outputs/web-1", `{"description":"d"}`}, {"DELETE", "/v1/streams/web/outputs/web-1", ""},
 		{"POST", "/v1/data-contracts", manageContractBody("ours1/clicks/1.0.0")}, {"GET", "/v1/data-contracts", ""},
 		{"GET", "/v1/data-contracts/ours1/clicks/1.0.0", ""}, {"POST", "/v1/data-contracts/ours1/clicks/1.0.0/check", "{}"},
+		{"PATCH", "/v1/data-contracts/ours1/clicks/1.0.0", `{"metadata":{"title":"Clicks"},"piiFields":{"url":2}}`},
 		{"POST", "/v1/data-contracts/ours1/clicks/1.0.0/activate", ""}, {"POST", "/v1/data-contracts/ours1/clicks/1.0.0/archive", ""},
 		{"GET", "/v1/schemas", ""}, {"GET", "/v1/schemas/ours1/clicks/1.0.0", ""}, {"DELETE", "/v1/data-contracts/ours1/clicks/1.0.0", ""},
-		{"DELETE", "/v1/data-subjects/somebody", ""}, {"DELETE", "/v1/streams/web?recursive=true", ""},
+		{"POST", "/v1/users", `{"email":"ann@example.com","password":"the password of Ann"}`}, {"GET", "/v1/users", ""}, {"GET", "/v1/users/ann@example.com", ""},
+		{"PATCH", "/v1/users/ann@example.com", `{"email":"Ann@example.com"}`}, {"DELETE", "/v1/users/ann@example.com", ""},
+		{"POST", "/v1/api-keys", `{"name":"web","type":"STREAMING_INGEST_WRITE"}`}, {"GET", "/v1/api-keys", ""}, {"GET", "/v1/api-keys/web", ""},
+		{"POST", "/v1/api-keys/web/tokens", `{"days":3}`}, {"POST", "/v1/api-keys/web/rotate", ""}, {"POST", "/v1/api-keys/web/revoke", `{"which":"all"}`},
+		{"DELETE", "/v1/api-keys/web", ""},
+		{"POST", "/v1/integrations", `{"name":"in","stream":"web","types":["OPEN"]}`}, {"GET", "/v1/integrations", ""}, {"GET", "/v1/integrations/in", ""},
+		{"PATCH", "/v1/integrations/in", `{"types":null}`}, {"POST", "/v1/integrations/in/tokens", `{}`}, {"GET", "/v1/integrations/in/tokens", ""},
+		{"DELETE", "/v1/integrations/in/tokens/first", ""}, {"DELETE", "/v1/integrations/in", ""}, {"GET", "/v1/audit", ""},
+		{"POST", "/v1/consent-levels", `{"id":2,"name":"marketing"}`}, {"PUT", "/v1/consent-levels", `{"id":0,"name":"functional"}`},
+		{"GET", "/v1/consent-levels", ""}, {"GET", "/v1/consent-levels/2", ""}, {"PATCH", "/v1/consent-levels/2", `{"name":"ads"}`},
+		{"DELETE", "/v1/consent-levels/2", ""}, {"GET", "/v1/consumers/web", ""}, {"GET", "/v1/trace/web/some-event", ""},
+		{"GET", "/v1/data-subjects/somebody/keylinks", ""}, {"DELETE", "/v1/data-subjects/somebody", ""}, {"DELETE", "/v1/streams/web?recursive=true", ""},
 	}
 	for _, s := range steps {
 		if a := w.send(s.method, s.path, manageAdmin, s.body); a.status != 200 && a.status != 201 {
@@ -147,6 +163,9 @@ func TestManageEveryAnswer(t *testing.T) {
 	for template, item := range w.doc.raw["paths"].(map[string]any) {
 		for method := range item.(map[string]any) {
 			at := strings.ToUpper(method) + " " + template
+			if template == "/v1/backup" {
+				continue // its answer is not JSON; TestBackup takes it
+			}
 			if !w.doc.seen[at+" 200"] && !w.doc.seen[at+" 201"] {
 				t.Errorf("%s was never answered", at)
 			}

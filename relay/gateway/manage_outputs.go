@@ -10,12 +10,14 @@ import (
 )
 
 type manageNewOutput struct {
-	Name             string   `json:"name,omitempty" example:"level0-1" doc:"Unique among the project's streams; left out: the source's name and the levels."`
-	Description      string   `json:"description,omitempty" maxLength:"1000"`
-	Tags             []string `json:"tags,omitempty" nullable:"false" maxItems:"20"`
-	ConsentLevels    []int    `json:"consentLevels" nullable:"false" minItems:"1" maxItems:"50" minimum:"0" maximum:"63" example:"[0,1]"`
-	ConsentLevelType string   `json:"consentLevelType,omitempty" enum:"CUMULATIVE,GRANULAR" doc:"CUMULATIVE (the default) takes one level and means it and all below; GRANULAR means exactly the levels given."`
-	DecrypterName    string   `json:"decrypterName,omitempty" maxLength:"100" doc:"Without effect: it is always shown as default."`
+	Name             string       `json:"name,omitempty" example:"level0-1" doc:"Unique among the project's streams; left out: the source's name and the levels."`
+	Description      string       `json:"description,omitempty" maxLength:"1000"`
+	Tags             []string     `json:"tags,omitempty" nullable:"false" maxItems:"20"`
+	ConsentLevels    []int        `json:"consentLevels" nullable:"false" minItems:"1" maxItems:"50" minimum:"0" maximum:"63" example:"[0,1]"`
+	ConsentLevelType string       `json:"consentLevelType,omitempty" enum:"CUMULATIVE,GRANULAR" doc:"CUMULATIVE (the default) takes one level and means it and all below; GRANULAR means exactly the levels given."`
+	MaskedFields     *manageMasks `json:"maskedFields,omitempty" doc:"What is shown as hashes."`
+	MaskedFieldsToo  *manageMasks `json:"masked_fields,omitempty" doc:"The same, as answers call it."`
+	DecrypterName    string       `json:"decrypterName,omitempty" maxLength:"100" doc:"Without effect: it is always shown as default."`
 }
 
 // ManageSource is a source stream in the path.
@@ -123,9 +125,13 @@ func (m *manageAPI) createOutput(ctx context.Context, in *manageNewOutputIn) (*m
 		return nil, err
 	}
 	b := &in.Body
+	mask, err := manageMaskSpec(b.MaskedFields, b.MaskedFieldsToo)
+	if err != nil {
+		return nil, err
+	}
 	st, c, err := m.reg.CreateStream(ctx, src.Project, registry.StreamSpec{
 		Name: b.Name, Description: b.Description, Tags: b.Tags,
-		DerivedFrom: src.Name, Levels: b.ConsentLevels, LevelType: b.ConsentLevelType,
+		DerivedFrom: src.Name, Levels: b.ConsentLevels, LevelType: b.ConsentLevelType, Mask: mask,
 	})
 	if err != nil {
 		return nil, manageTaken(err, "Stream", b.Name)

@@ -11,15 +11,17 @@ import (
 
 // manageSchema is the schema of a data contract, by the contract's ref.
 type manageSchema struct {
-	Ref        string                 `json:"ref" example:"example/clicks/1.0.0"`
-	SchemaType string                 `json:"schemaType" example:"AVRO"`
-	Definition string                 `json:"definition" doc:"The schema as its author wrote it."`
-	State      registry.ContractState `json:"state" enum:"DRAFT,ACTIVE,ARCHIVED"`
-	IsPublic   bool                   `json:"isPublic"`
+	Ref          string                 `json:"ref" example:"example/clicks/1.0.0"`
+	SchemaType   string                 `json:"schemaType" enum:"AVRO,JSONSCHEMA,AIRSHIP"`
+	Definition   string                 `json:"definition" doc:"The schema as its author wrote it, or as it was made from simpleSchema."`
+	SimpleSchema string                 `json:"simpleSchema,omitempty" doc:"The Simple Schema as its author wrote it."`
+	Fingerprint  string                 `json:"fingerprint,omitempty" example:"8732795727104664750" doc:"Of an Avro schema: CRC-64-AVRO of its parsing canonical form, as a signed number."`
+	State        registry.ContractState `json:"state" enum:"DRAFT,ACTIVE,ARCHIVED"`
+	IsPublic     bool                   `json:"isPublic"`
 }
 
 func manageShowSchema(e *registry.ContractEntry) manageSchema {
-	return manageSchema{Ref: e.Ref, SchemaType: e.SchemaType, Definition: e.Schema, State: e.State, IsPublic: e.Public}
+	return manageSchema{Ref: e.Ref, SchemaType: e.SchemaType, Definition: e.Schema, SimpleSchema: e.SimpleSchema, Fingerprint: e.Fingerprint, State: e.State, IsPublic: e.Public}
 }
 
 type manageSchemaOut struct{ Body manageSchema }

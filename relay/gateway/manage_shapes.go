@@ -37,6 +37,8 @@ type manageStream struct {
 	UUID           string              `json:"uuid" format:"uuid"`
 	Contract       *string             `json:"contract" example:"example/example/1.0.0" doc:"The data contract of bulk lines that name none; null: each names its own."`
 	Payload        *string             `json:"payload" example:"json" doc:"json or xml for a stream of /stream/v0/data, which needs no contract; else null."`
+	Sink           string              `json:"sink,omitempty" doc:"The sink that its payloads land in, where it is not the server's folder."`
+	Gzip           bool                `json:"gzip,omitempty" doc:"true: they land packed."`
 	Description    string              `json:"description"`
 	Tags           []string            `json:"tags" nullable:"false"`
 	Enabled        bool                `json:"enabled" doc:"false: neither producers nor readers are let in."`
@@ -57,6 +59,7 @@ type manageDerived struct {
 	LinkedStream     string              `json:"linkedStream" example:"by-hand" doc:"The source stream."`
 	Tags             []string            `json:"tags" nullable:"false"`
 	Credentials      []manageCredentials `json:"credentials" nullable:"false"`
+	MaskedFields     *manageMasks        `json:"masked_fields,omitempty" doc:"Left out where nothing is masked."`
 }
 
 // manageCredentials2021 are credentials in the shape of 2021.
@@ -104,6 +107,9 @@ type manageTree struct {
 	Derived   []manageAnyOutput   `json:"derived,omitempty" nullable:"false"`
 	Exporters []manageAnyExporter `json:"exporters,omitempty" nullable:"false"`
 	Webhooks  []manageWebhook     `json:"webhooks,omitempty" nullable:"false"`
+
+	Integrations []manageIntegration `json:"integrations,omitempty" nullable:"false"`
+	Couriers     []manageCourier     `json:"couriers,omitempty" nullable:"false"`
 }
 
 // manageAnyStreamOrTree is what a call with ?recursive answers.
@@ -137,10 +143,11 @@ func manageShow(st *registry.Stream, secret, shape string) manageAny {
 		return manageAny{manageDerived{
 			Ref: ref, Description: st.Description, Enabled: st.Enabled, LinkedStream: st.Source.Name, Tags: manageList(st.Tags),
 			ConsentLevels: manageLevels(st.Rule.Levels), ConsentLevelType: st.Rule.Type.String(), Credentials: credentials,
+			MaskedFields: manageShowMasks(st.Mask),
 		}}
 	}
 	out := manageStream{
-		Ref: ref, ID: st.PublicID, UUID: st.UUID, Contract: manageOptional(st.Contract), Payload: manageOptional(st.Payload),
+		Ref: ref, ID: st.PublicID, UUID: st.UUID, Contract: manageOptional(st.Contract), Payload: manageOptional(st.Payload), Sink: st.SinkName, Gzip: st.Gzip,
 		Description: st.Description, Tags: manageList(st.Tags), Enabled: st.Enabled,
 		Limits:      manageLimits{EventRate: manageCount(st.EventRate), EventCount: manageCount(st.EventCount)},
 		Credentials: credentials,
@@ -156,7 +163,10 @@ func manageShow(st *registry.Stream, secret, shape string) manageAny {
 
 // manageShowTree shows a stream with what hangs on it.
 func manageShowTree(of registry.Deleted, shape string) manageAny {
-	tree := manageTree{Stream: manageAnyStream{manageShow(of.Stream, "", shape)}, Exporters: manageShowExporters(of.Exporters, shape), Webhooks: manageShowWebhooks(of.Webhooks)}
+	tree := manageTree{
+		Stream: manageAnyStream{manageShow(of.Stream, "", shape)}, Exporters: manageShowExporters(of.Exporters, shape),
+		Webhooks: manageShowWebhooks(of.Webhooks), Integrations: manageShowIntegrations(of.Integrations), Couriers: manageShowCouriers(of.Couriers),
+	}
 	for _, d := range of.Derived {
 		tree.Derived = append(tree.Derived, manageAnyOutput{manageShow(d, "", shape)})
 	}

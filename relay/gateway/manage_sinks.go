@@ -15,7 +15,7 @@ import (
 
 // manageSink is a sink; its credentials are never shown.
 type manageSink struct {
-	SinkType   string `json:"sinkType" example:"S3" doc:"S3 or FOLDER."`
+	SinkType   string `json:"sinkType" example:"S3" doc:"S3, GCLOUD or FOLDER."`
 	SinkName   string `json:"sinkName" example:"s3-bart"`
 	BucketName string `json:"bucketName" example:"bvandeenen-streammachine-bucket" doc:"Of a folder the directory."`
 	Endpoint   string `json:"endpoint,omitempty" example:"https://minio.example.com" doc:"Where the S3 is, if it is not AWS."`
@@ -24,11 +24,11 @@ type manageSink struct {
 }
 
 type manageNewSink struct {
-	SinkType    string     `json:"sinkType" example:"S3" doc:"S3, a bucket of AWS or of any server that speaks its protocol, or FOLDER, a directory of the server's machine."`
+	SinkType    string     `json:"sinkType" example:"S3" doc:"S3, a bucket of AWS or of any server that speaks its protocol, GCLOUD, a bucket of Google Cloud Storage, or FOLDER, a directory of the server's machine."`
 	SinkName    string     `json:"sinkName" example:"s3-bart" doc:"Unique in the project."`
 	BucketName  string     `json:"bucketName" minLength:"1" maxLength:"1024" doc:"Of a folder the directory: an absolute path takes the admin token, a relative one lies in the project's own part of the server's data, below export. With several nodes it has to be shared by all."`
-	Credentials manageText `json:"credentials,omitempty" doc:"Of an S3: what aws iam create-access-key printed, or {url, accessKey, secretKey}, as text or as an object. Stored sealed, never shown."`
-	Endpoint    string     `json:"endpoint,omitempty" maxLength:"1024" doc:"Of an S3 that is not AWS: https:// or http:// and a host."`
+	Credentials manageText `json:"credentials,omitempty" doc:"Of an S3: what aws iam create-access-key printed, or {url, accessKey, secretKey}; of a GCLOUD the key file of a service account; as text or as an object. Stored sealed, never shown."`
+	Endpoint    string     `json:"endpoint,omitempty" maxLength:"1024" doc:"Of an S3 that is not AWS, or a Cloud Storage that is not Google: https:// or http:// and a host."`
 	Region      string     `json:"region,omitempty" maxLength:"100" doc:"Of an S3; left out, it is asked for."`
 	PathStyle   bool       `json:"pathStyle,omitempty" doc:"Of an S3: true puts the bucket in the path of every address."`
 }
@@ -124,7 +124,7 @@ func (m *manageAPI) createSink(ctx context.Context, in *manageNewSinkIn) (*manag
 	}
 	b := &in.Body
 	switch {
-	case !slices.Contains([]string{export.TypeS3, export.TypeFolder}, b.SinkType):
+	case !slices.Contains([]string{export.TypeS3, export.TypeGCS, export.TypeFolder}, b.SinkType):
 		return nil, &registry.Invalid{Field: "sinkType", Reason: "unknown sink type; there are " + export.Types}
 	case b.SinkType == export.TypeFolder && (b.Credentials != "" || b.Endpoint != "" || b.Region != "" || b.PathStyle):
 		return nil, &registry.Invalid{Field: "sinkType", Reason: "a FOLDER takes no credentials, endpoint, region and pathStyle"}
@@ -132,6 +132,10 @@ func (m *manageAPI) createSink(ctx context.Context, in *manageNewSinkIn) (*manag
 		if err := export.CheckFolder(b.BucketName, auth.May(manageCaller(ctx).Kind, auth.Administer)); err != nil {
 			return nil, &registry.Invalid{Field: "bucketName", Reason: err.Error()}
 		}
+	case b.SinkType == export.TypeGCS && (b.Region != "" || b.PathStyle):
+		return nil, &registry.Invalid{Field: "sinkType", Reason: "a GCLOUD takes no region and pathStyle"}
+	case b.SinkType == export.TypeGCS && b.Credentials == "":
+		return nil, &registry.Invalid{Field: "credentials", Reason: "is missing: the JSON key file of a service account"}
 	case b.Credentials == "":
 		return nil, &registry.Invalid{Field: "credentials", Reason: "is missing: what aws iam create-access-key printed"}
 	}

@@ -44,9 +44,13 @@ type manageNewStream struct {
 	Tags             []string      `json:"tags,omitempty" nullable:"false" maxItems:"20"`
 	Contract         string        `json:"contract,omitempty" example:"example/example/1.0.0" doc:"The data contract of bulk lines that name none."`
 	Payload          string        `json:"payload,omitempty" enum:"json,xml" doc:"Makes a stream for /stream/v0/data, which needs no contract."`
+	Sink             string        `json:"sink,omitempty" doc:"Of a stream with a payload: the sink that its payloads land in; left out: the server's folder."`
+	Gzip             bool          `json:"gzip,omitempty" doc:"Of a stream with a payload: its landing files are packed."`
 	LinkedStream     string        `json:"linkedStream,omitempty" doc:"Makes a stream derived from this source stream."`
 	ConsentLevels    []int         `json:"consentLevels,omitempty" nullable:"false" minItems:"1" maxItems:"50" minimum:"0" maximum:"63" doc:"Of a derived stream: the levels people must have agreed to."`
 	ConsentLevelType string        `json:"consentLevelType,omitempty" enum:"CUMULATIVE,GRANULAR" doc:"Of a derived stream: CUMULATIVE (the default) takes one level and means it and all below; GRANULAR means exactly the levels given."`
+	MaskedFields     *manageMasks  `json:"maskedFields,omitempty" doc:"Of a derived stream: what is shown as hashes."`
+	MaskedFieldsToo  *manageMasks  `json:"masked_fields,omitempty" doc:"The same, as answers call it."`
 }
 
 type manageLimitsPatch struct {
@@ -189,9 +193,13 @@ func (m *manageAPI) createStream(ctx context.Context, in *manageNewStreamIn) (*m
 			b.Name = b.Ref.Name
 		}
 	}
+	mask, err := manageMaskSpec(b.MaskedFields, b.MaskedFieldsToo)
+	if err != nil {
+		return nil, err
+	}
 	st, c, err := m.reg.CreateStream(ctx, p, registry.StreamSpec{
-		Name: b.Name, Description: b.Description, Tags: b.Tags, Contract: b.Contract, Payload: b.Payload,
-		DerivedFrom: b.LinkedStream, Levels: b.ConsentLevels, LevelType: b.ConsentLevelType,
+		Name: b.Name, Description: b.Description, Tags: b.Tags, Contract: b.Contract, Payload: b.Payload, Sink: b.Sink, Gzip: b.Gzip,
+		DerivedFrom: b.LinkedStream, Levels: b.ConsentLevels, LevelType: b.ConsentLevelType, Mask: mask,
 	})
 	if err != nil {
 		return nil, manageTaken(err, "Stream", b.Name)

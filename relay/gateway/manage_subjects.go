@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/relay/consent"
-	"sluice/relay/registry"
 )
 
 type manageForgetIn struct {
@@ -31,31 +30,14 @@ func (m *manageAPI) registerSubjects(api huma.API) {
 		Description: "Erases the keys of their personal fields: what was stored stays ciphertext, in streams in progress, in replays and " +
 			"after a restart. It cannot be undone. A later event of the same person opens again.",
 	}, m.forget)
+	m.registerKeyLinks(api)
 }
 
 // forget must not let the id out: neither in its answer nor in an error nor in the log.
 func (m *manageAPI) forget(ctx context.Context, in *manageForgetIn) (*manageForgetOut, error) {
-	snap, p, err := m.project(ctx, in.Project)
+	sources, err := m.sources(ctx, in.Project, in.Stream)
 	if err != nil {
 		return nil, err
-	}
-	var sources []*registry.Stream
-	if in.Stream != "" {
-		_, st, err := m.stream(ctx, in.Project, in.Stream)
-		switch {
-		case err != nil:
-			return nil, err
-		case st.Source != nil:
-			return nil, manageErrorf(http.StatusBadRequest,
-				"query parameter stream: '%s' is derived; people are forgotten in its source stream '%s'", st.Name, st.Source.Name)
-		}
-		sources = append(sources, st)
-	} else {
-		for _, st := range snap.Streams(p) {
-			if st.Source == nil {
-				sources = append(sources, st)
-			}
-		}
 	}
 	out := &manageForgetOut{manageForgotten{Forgotten: true, Streams: make([]string, 0, len(sources))}}
 	for _, st := range sources {

@@ -101,12 +101,25 @@ func manageParseSpan(s string) (time.Duration, error) {
 	return days + d, nil
 }
 
-// manageSpan writes a duration so that manageParseSpan gives it again, in days where it is whole days.
+// manageSpanPattern is what manageParseSpan reads, but for numbers that are too large, so that a fault is told with the member it is in.
+const (
+	manageSpanPattern = `^([0-9]+d|([0-9]+d)?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h))+|0)$`
+	manageSpanWords   = "a duration such as 36h or 7d"
+)
+
+// manageSpan writes a duration as short as it can so that manageParseSpan gives it again: 7d, 1h, 1m30s.
 func manageSpan(d time.Duration) string {
 	if d >= manageDay && d%manageDay == 0 {
 		return strconv.FormatInt(int64(d/manageDay), 10) + "d"
 	}
-	return d.String()
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // manageUnits are the units of a size, the largest first.

@@ -47,29 +47,29 @@ type manageNewWebhook struct {
 	BatchSize     int                `json:"batchSize,omitempty" enum:"1,5,10,15,20,30,50,100" doc:"Left out: 10."`
 	Types         []string           `json:"types,omitempty" nullable:"false" maxItems:"100"`
 	Filters       manageFilters      `json:"filters,omitempty"`
-	Ordering      string             `json:"ordering,omitempty" enum:"fifo,key,none" doc:"fifo (the default): one batch at a time, in order. key: in order for each key link. none: up to 64 at a time."`
+	Ordering      string             `json:"ordering,omitempty" enum:"fifo,key,none" doc:"fifo (the default): one batch at a time, in order. key: in order for each key link, of Airship events for each device. none: up to 64 at a time."`
 	Envelope      string             `json:"envelope,omitempty" enum:"airship,none" doc:"airship (the default): id, type, offset, occurred, processed, body around the event; none: the event itself."`
 	Retry         *[]manageShortSpan `json:"retry,omitempty" doc:"Left out: 5s, 5m, 30m, 2h, 5h, 10h, 10h. [] gives up after the first attempt."`
-	Timeout       manageShortSpan    `json:"timeout,omitempty" example:"15s"`
+	Timeout       *manageShortSpan   `json:"timeout,omitempty" example:"15s"`
 	Enabled       *bool              `json:"enabled,omitempty"`
 	Secret        string             `json:"secret,omitempty" doc:"whsec_ and 24 to 64 bytes in base64; left out: a new one."`
 	From          string             `json:"from,omitempty" example:"EARLIEST" doc:"Where it begins: LATEST (the default), EARLIEST, an offset (exclusive), an RFC 3339 time, or -N."`
 }
 
 type manageWebhookPatch struct {
-	Name          manageField[string]            `json:"name,omitempty"`
-	Description   manageField[string]            `json:"description,omitempty" maxLength:"1000"`
-	URL           manageField[string]            `json:"url,omitempty"`
-	Headers       manageField[map[string]string] `json:"headers,omitempty" doc:"All of them; null: none."`
-	Authorization manageField[string]            `json:"authorization,omitempty" doc:"null: none."`
-	BatchSize     manageField[int]               `json:"batchSize,omitempty"`
-	Types         manageField[[]string]          `json:"types,omitempty" maxItems:"100" doc:"null: all."`
-	Filters       manageField[manageFilters]     `json:"filters,omitempty" doc:"null: none."`
-	Ordering      manageField[string]            `json:"ordering,omitempty"`
-	Envelope      manageField[string]            `json:"envelope,omitempty"`
-	Retry         manageField[[]manageShortSpan] `json:"retry,omitempty" doc:"null: as of a new webhook."`
-	Timeout       manageField[manageShortSpan]   `json:"timeout,omitempty" doc:"null: as of a new webhook."`
-	Enabled       manageField[bool]              `json:"enabled,omitempty"`
+	Name          manageField[string]             `json:"name,omitempty"`
+	Description   manageField[string]             `json:"description,omitempty" maxLength:"1000"`
+	URL           manageField[string]             `json:"url,omitempty"`
+	Headers       manageField[map[string]*string] `json:"headers,omitempty" doc:"Those to set, with null for one to take away; null instead of them: none is left."`
+	Authorization manageField[string]             `json:"authorization,omitempty" doc:"null: none."`
+	BatchSize     manageField[int]                `json:"batchSize,omitempty"`
+	Types         manageField[[]string]           `json:"types,omitempty" maxItems:"100" doc:"null: all."`
+	Filters       manageField[manageFilters]      `json:"filters,omitempty" doc:"null: none."`
+	Ordering      manageField[string]             `json:"ordering,omitempty"`
+	Envelope      manageField[string]             `json:"envelope,omitempty"`
+	Retry         manageField[[]manageShortSpan]  `json:"retry,omitempty" doc:"null: as of a new webhook."`
+	Timeout       manageField[manageShortSpan]    `json:"timeout,omitempty" doc:"null: as of a new webhook."`
+	Enabled       manageField[bool]               `json:"enabled,omitempty"`
 }
 
 // manageFilters are filters in the language of /api/events: an array of objects, or one object.
@@ -91,14 +91,7 @@ func (manageFilters) Schema(huma.Registry) *huma.Schema {
 type manageShortSpan time.Duration
 
 func (d manageShortSpan) MarshalJSON() ([]byte, error) {
-	text := manageSpan(time.Duration(d))
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return json.Marshal(text)
+	return json.Marshal(manageSpan(time.Duration(d)))
 }
 
 func (d *manageShortSpan) UnmarshalJSON(data []byte) error {
@@ -112,7 +105,7 @@ func (d *manageShortSpan) UnmarshalJSON(data []byte) error {
 }
 
 func (manageShortSpan) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Examples: []any{"15s"}}
+	return &huma.Schema{Type: huma.TypeString, Examples: []any{"15s"}, Pattern: manageSpanPattern, PatternDescription: manageSpanWords}
 }
 
 func manageSpans(all []manageShortSpan) []time.Duration {
@@ -228,9 +221,6 @@ func (m *manageAPI) createWebhook(ctx context.Context, in *manageNewWebhookIn) (
 	if err != nil {
 		return nil, err
 	}
-	if source := st; source.Payload == "xml" || source.Source != nil && source.Source.Payload == "xml" {
-		return nil, &registry.Invalid{Field: "stream", Reason: "holds XML; webhooks deliver JSON"}
-	}
 	if err := m.checkURL(b.URL); err != nil {
 		return nil, err
 	}
@@ -244,10 +234,13 @@ func (m *manageAPI) createWebhook(ctx context.Context, in *manageNewWebhookIn) (
 		Name: b.Name, Description: b.Description, Stream: st.Name, URL: b.URL, Headers: b.Headers, Authorization: b.Authorization,
 		BatchSize: manageOr(b.BatchSize, 10), Types: b.Types, Filters: json.RawMessage(b.Filters), Ordering: manageOr(b.Ordering, "fifo"),
 		Envelope: manageOr(b.Envelope, "airship"), Retry: webhook.DefaultRetry(),
-		Timeout: manageOr(time.Duration(b.Timeout), m.webhooks.DefaultTimeout()), Disabled: b.Enabled != nil && !*b.Enabled, Secret: secret,
+		Timeout: m.webhooks.DefaultTimeout(), Disabled: b.Enabled != nil && !*b.Enabled, Secret: secret,
 	}
 	if b.Retry != nil {
 		spec.Retry = manageSpans(*b.Retry)
+	}
+	if b.Timeout != nil {
+		spec.Timeout = time.Duration(*b.Timeout)
 	}
 	if spec.From, err = m.position(ctx, st, "from", b.From); err != nil {
 		return nil, err
@@ -296,9 +289,12 @@ func (m *manageAPI) updateWebhook(ctx context.Context, in *managePatchWebhookIn)
 	}
 	b := &in.Body
 	patch := registry.WebhookPatch{
-		Name: b.Name.pointer(w.Name), Description: b.Description.pointer(""), URL: b.URL.pointer(w.URL), Headers: b.Headers.pointer(nil),
+		Name: b.Name.pointer(w.Name), Description: b.Description.pointer(""), URL: b.URL.pointer(w.URL), SomeHeaders: b.Headers.Value,
 		Authorization: b.Authorization.pointer(""), BatchSize: b.BatchSize.pointer(10), Types: b.Types.pointer(nil),
 		Ordering: b.Ordering.pointer("fifo"), Envelope: b.Envelope.pointer("airship"), Enabled: b.Enabled.pointer(true),
+	}
+	if b.Headers.Null {
+		patch.Headers = &map[string]string{}
 	}
 	if b.Filters.Set {
 		filters := json.RawMessage(b.Filters.Value)

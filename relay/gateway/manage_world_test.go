@@ -19,6 +19,7 @@ import (
 
 	"sluice/auth"
 	"sluice/relay"
+	"sluice/relay/backup"
 	"sluice/relay/consent"
 	"sluice/relay/engine"
 	"sluice/relay/gateway"
@@ -33,6 +34,7 @@ type manageWorld struct {
 	base   string
 	reg    *registry.Registry
 	relay  *relay.Relay
+	vault  *consent.Vault
 	doc    *manageDoc
 	client *http.Client
 	logs   *manageLog
@@ -88,12 +90,14 @@ func newManageWorldWith(t *testing.T, more func(*manageWorld, *engine.Engine, fu
 	v, err := consent.Open(ctx, e.Cells(), consent.Config{Dir: w.dir, Log: log})
 	w.must(err)
 	run(v.Run)
+	w.vault = v
 	w.reg, err = registry.Open(ctx, e, v, registry.Config{AdminToken: manageAdmin, Log: log})
 	w.must(err)
 	run(w.reg.Run)
 	w.relay = relay.New(e, v, w.reg, relay.Config{Log: log})
 	run(w.relay.Run)
 	edge := gateway.Config{Listen: "127.0.0.1:0", Registry: w.reg, Relay: w.relay, Version: "1.2.3", Log: log}
+	edge.Backup = &backup.Source{Engine: e, Vault: v, Version: "1.2.3"}
 	if more != nil {
 		more(w, e, run, &edge)
 	}

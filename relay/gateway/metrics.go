@@ -9,6 +9,7 @@ import (
 
 	"sluice/relay/engine"
 	"sluice/relay/registry"
+	"sluice/relay/usage"
 )
 
 // result is what became of an ingest request or of an event in it: a closed set.
@@ -41,10 +42,11 @@ type api uint8
 const (
 	apiEvent api = iota
 	apiBulk
+	apiPayload
 	apis
 )
 
-var apiNames = [apis]string{"event", "bulk"}
+var apiNames = [apis]string{"event", "bulk", "payload"}
 
 // ingest is what the edge knows of the streams events are sent to: their counters and their limits. Safe for
 // concurrent use; looking a stream up takes no lock and no allocation.
@@ -52,6 +54,7 @@ type ingest struct {
 	events  *prometheus.CounterVec
 	seconds [apis]prometheus.Observer
 	refused [apis][results]prometheus.Counter // of requests that name no stream there is
+	usage   *usage.Meter                      // nil: months are not counted
 
 	mu      sync.Mutex // held to replace streams
 	streams atomic.Pointer[map[engine.StreamID]*inlet]
@@ -60,12 +63,13 @@ type ingest struct {
 // inlet is one stream's part of ingest.
 type inlet struct {
 	name     string
-	limit    limiter
+	limits   limits
 	counters [apis][results]prometheus.Counter
 }
 
-func newIngest(reg prometheus.Registerer) (*ingest, error) {
+func newIngest(reg prometheus.Registerer, meter *usage.Meter) (*ingest, error) {
 	in := &ingest{
+		usage: meter,
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_ingest_events_total",
 			Help: "Events sent to the gateway, by what became of them. A refused request counts as one.",
@@ -111,6 +115,24 @@ func (in *ingest) add(snap *registry.Snapshot, st *registry.Stream) *inlet {
 	if it := old[st.Log.ID]; it != nil {
 		return it
 	}
+	next := in.living(snap)
+	it := &inlet{name: st.Name}
+	if in.usage != nil {
+		it.limits.month = in.usage.Of(st.Log.ID)
+	}
+	for a := range apis {
+		for r := resultAccepted; r < results; r++ {
+			it.counters[a][r] = in.events.WithLabelValues(apiNames[a], st.Name, resultNames[r])
+		}
+	}
+	next[st.Log.ID] = it
+	in.streams.Store(&next)
+	return it
+}
+
+// living gives the inlets of the streams there are, and drops the series of the others. The caller holds the mutex.
+func (in *ingest) living(snap *registry.Snapshot) map[engine.StreamID]*inlet {
+	old := *in.streams.Load()
 	next := make(map[engine.StreamID]*inlet, len(old)+1)
 	live := make(map[engine.StreamID]bool, len(old)+1)
 	names := make(map[string]bool, len(old)+1)
@@ -125,15 +147,16 @@ func (in *ingest) add(snap *registry.Snapshot, st *registry.Stream) *inlet {
 			in.events.DeletePartialMatch(prometheus.Labels{"stream": it.name})
 		}
 	}
-	it := &inlet{name: st.Name}
-	for a := range apis {
-		for r := resultAccepted; r < results; r++ {
-			it.counters[a][r] = in.events.WithLabelValues(apiNames[a], st.Name, resultNames[r])
-		}
+	return next
+}
+
+// keep forgets the streams that are not there any more.
+func (in *ingest) keep(snap *registry.Snapshot) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if next := in.living(snap); len(next) < len(*in.streams.Load()) {
+		in.streams.Store(&next)
 	}
-	next[st.Log.ID] = it
-	in.streams.Store(&next)
-	return it
 }
 
 // count adds what became of n events; it is nil where the request named no stream.

@@ -95,7 +95,7 @@ func (g *Gateway) alive(rq *request, gr grant, a auth.Action) func() bool {
 	}
 }
 
-// streamHead is the head of an HTTP/1.1 answer that the stream writer sends before its first chunk.
+// streamHead is the head of an answer that the stream writer goes on with. Its fields are borrowed, as a request's are.
 type streamHead struct {
 	contentType string
 	gzip        bool
@@ -103,24 +103,37 @@ type streamHead struct {
 	extra       []field
 }
 
+// streamFields are in the head of every such answer. A proxy that buffers or repacks it shows its reader nothing.
+var streamFields = []field{{"Cache-Control", "no-cache, no-transform"}, {"X-Accel-Buffering", "no"}, {"Vary", "Accept-Encoding"}}
+
+// append writes the head of HTTP/1.1.
 func (h streamHead) append(dst []byte) []byte {
-	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: "...)
-	dst = append(dst, h.contentType...)
-	// A proxy that buffers or repacks an endless answer shows its reader nothing.
-	dst = append(dst, "\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nVary: Accept-Encoding\r\nDate: "...)
-	dst = time.Now().UTC().AppendFormat(dst, http.TimeFormat)
-	dst = append(dst, "\r\nTransfer-Encoding: chunked\r\n"...)
-	if h.gzip {
-		dst = append(dst, "Content-Encoding: gzip\r\n"...)
-	}
-	if !h.keepOpen {
-		dst = append(dst, "Connection: close\r\n"...)
-	}
-	for _, f := range h.extra {
-		dst = append(dst, f.name...)
+	line := func(name, value string) {
+		dst = append(dst, name...)
 		dst = append(dst, ": "...)
-		dst = append(dst, f.value...)
+		dst = append(dst, value...)
 		dst = append(dst, '\r', '\n')
 	}
+	dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
+	line("Date", time.Now().UTC().Format(http.TimeFormat))
+	line("Transfer-Encoding", "chunked")
+	if !h.keepOpen {
+		line("Connection", "close")
+	}
+	h.each(line)
 	return append(dst, '\r', '\n')
+}
+
+// each gives the fields that are the same in every version of HTTP.
+func (h streamHead) each(give func(name, value string)) {
+	give("Content-Type", h.contentType)
+	for _, f := range streamFields {
+		give(f.name, f.value)
+	}
+	if h.gzip {
+		give("Content-Encoding", "gzip")
+	}
+	for _, f := range h.extra {
+		give(f.name, f.value)
+	}
 }

@@ -64,6 +64,7 @@ func span(first, n int) (ns []int) {
 }
 
 func TestReadFrom(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, nil)
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
 	e.bulk(st, 0, 3)
@@ -254,6 +255,7 @@ func TestReadPollKeepsConnection(t *testing.T) {
 
 // An endless answer ends within moments when its right is gone, in an orderly way.
 func TestReadEndsWithItsRight(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, func(c *gateway.Config) { c.Keepalive = 50 * time.Millisecond })
 	source := e.stream("default", registry.StreamSpec{Name: "source"})
 	deleted := e.stream("default", registry.StreamSpec{Name: "deleted"})
@@ -304,6 +306,7 @@ func TestReadEndsWithItsRight(t *testing.T) {
 
 // An offset that retention has overtaken begins at the earliest event there is, and the reader is told.
 func TestReadOvertaken(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, nil)
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
 	e.bulk(st, 0, 1)
@@ -329,6 +332,14 @@ func TestReadOvertaken(t *testing.T) {
 	}
 	if line, _ := s.next(); marker(t, line) != 3 {
 		t.Errorf("%s", line)
+	}
+	ws, res, err := e.tryDial("from="+first.Offset, st.token)
+	e.must(err)
+	if got := res.Header.Get("Sluice-From"); got != from.String() {
+		t.Errorf("/ws: Sluice-From is %q", got)
+	}
+	if line := text(t, ws); marker(t, line) != 3 {
+		t.Errorf("/ws: %s", line)
 	}
 }
 

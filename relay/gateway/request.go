@@ -12,6 +12,7 @@ import (
 
 	"sluice/auth"
 	"sluice/delivery/stream"
+	"sluice/relay/usage"
 )
 
 // headers gives the header fields of a request, names in their canonical spelling. What it returns is borrowed until
@@ -33,8 +34,11 @@ type request struct {
 	given  []byte // a token that the address gave instead of a header
 	peer   netip.AddrPort
 	body   body
-	http11 bool // chunked answers are understood
-	close  bool // the client will not send another request on this connection
+	http11 bool           // answers without an announced length are understood
+	http2  bool           // there is no connection of the request's own
+	close  bool           // the client will not send another request on this connection
+	month  *usage.Counter // whose count held events are a part of
+	held   int
 	ready  bool // this is the second look at a request that was told to continue: it has passed the rate limit
 }
 
@@ -137,15 +141,32 @@ type response struct {
 	fields      []field
 	close       bool // end the connection after the answer
 	takeover    *takeover
-	reason      result // of an ingest request, for its metrics
+	reason      result   // of an ingest request, for its metrics
+	id          [16]byte // of the request, for shapes that show it
 }
 
 // takeover is an answer that is written by the endless responses' own writer, not by the server. Whoever gets it must
 // serve or abandon it, or its reader stays open.
 type takeover struct {
 	answer   stream.Answer
+	head     streamHead     // of answer
 	socket   *stream.Socket // instead of answer
 	keepOpen bool           // the connection may carry another request after an orderly end
+}
+
+// then has f called when the answer is over, after what was to be called before.
+func (t *takeover) then(f func()) {
+	done := &t.answer.Done
+	if t.socket != nil {
+		done = &t.socket.Done
+	}
+	before := *done
+	*done = func() {
+		if before != nil {
+			before()
+		}
+		f()
+	}
 }
 
 // abandon is for an answer that can never begin.

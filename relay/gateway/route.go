@@ -38,7 +38,7 @@ func routeOf(path []byte) (r route, ok bool) {
 	case "/api/events", "/api/events/":
 		return route{post: (*Gateway).postRTDS, shape: shapeAirship}, true
 	case "/api/events/general", "/api/events/general/":
-		return route{post: (*Gateway).noCompliance, get: (*Gateway).noCompliance, shape: shapeAirship}, true
+		return route{post: (*Gateway).postCompliance, shape: shapeAirship}, true
 	case "/ws":
 		return route{get: (*Gateway).getSocket, shape: shapePlain, endless: true}, true
 	case "/sse":
@@ -49,13 +49,31 @@ func routeOf(path []byte) (r route, ok bool) {
 		return route{get: (*Gateway).getCerts, shape: shapeManage}, true
 	case realm + "/.well-known/openid-configuration":
 		return route{get: (*Gateway).getDiscovery, shape: shapeManage}, true
+	case "/auth":
+		return route{post: (*Gateway).postStreamLogin, shape: shapeManage}, true
+	case "/refresh":
+		return route{post: (*Gateway).postStreamRefresh, shape: shapeManage}, true
+	case "/v1/auth":
+		return route{post: (*Gateway).postLogin, shape: shapeManage}, true
+	case "/v1/refresh":
+		return route{post: (*Gateway).postRefresh, shape: shapeManage}, true
+	case "/v1/revoke":
+		return route{post: (*Gateway).postRevoke, shape: shapeManage}, true
+	case "/api/v0/oauth2/token":
+		return route{post: (*Gateway).postKeyToken, shape: shapeOAuth}, true
 	case "/ready":
 		return route{get: (*Gateway).getReady, shape: shapePlain, always: true}, true
 	case "/is-alive":
 		return route{get: (*Gateway).getAlive, shape: shapePlain, always: true}, true
 	}
+	if _, ok := payloadOf(path); ok {
+		return route{post: (*Gateway).postPayload, shape: shapeAmperity}, true
+	}
 	if streamOf(path) != "" {
 		return route{get: (*Gateway).getEvents, post: (*Gateway).postEvents, shape: shapeManage, endless: true, pages: true}, true
+	}
+	if issuedKey(path) != "" {
+		return route{post: (*Gateway).postIssue, shape: shapeAmperity}, true
 	}
 	return route{}, false
 }
@@ -74,6 +92,7 @@ func streamOf(path []byte) string {
 
 // handle answers a request of a native route.
 func (g *Gateway) handle(r route, rq *request, rs *response) {
+	rs.id = rq.id
 	foreign := r.pages && g.allowOrigin(rq, rs)
 	if g.draining.Load() && !r.always {
 		rs.refuse(r.shape, http.StatusServiceUnavailable, errDraining.Error())
@@ -111,9 +130,4 @@ func (r route) allow() string {
 	default:
 		return "POST"
 	}
-}
-
-// noCompliance answers where a project has no stream of compliance events to show.
-func (g *Gateway) noCompliance(_ *request, rs *response) {
-	rs.refuse(shapeAirship, http.StatusNotFound, "There are no compliance events for this app key")
 }

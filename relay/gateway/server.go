@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -58,11 +60,18 @@ func (g *Gateway) newServer() *fasthttp.Server {
 // headerReceived runs before the address is parsed: a Host with a scheme, which a known producer sends, is refused by
 // fasthttp as by net/http.
 func headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if _, host, ok := bytes.Cut(h.Host(), []byte("://")); ok {
-		host, _, _ = bytes.Cut(host, []byte{'/'})
-		h.SetHostBytes(append([]byte(nil), host...))
+	if host, ok := bareHost(string(h.Host())); ok {
+		h.SetHost(host)
 	}
 	return fasthttp.RequestConfig{}
+}
+
+// bareHost is the host in one that has a scheme; ok tells whether it has.
+func bareHost(s string) (host string, ok bool) {
+	if _, host, ok = strings.Cut(s, "://"); ok {
+		host, _, _ = strings.Cut(host, "/")
+	}
+	return host, ok
 }
 
 // begin makes an exchange of fasthttp's request.
@@ -87,6 +96,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, c *conn) *exchange {
 
 func (g *Gateway) end(x *exchange) {
 	x.rs.reset()
+	x.rq.release()
 	b := x.rq.body
 	b.reset()
 	x.rq = request{body: b}
@@ -96,6 +106,47 @@ func (g *Gateway) end(x *exchange) {
 // serve answers one request of HTTP/1.
 func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	c := ctx.Conn().(*conn)
+	if c.proxy {
+		g.serveForwarded(ctx, c)
+		return
+	}
+	g.answer(ctx, c)
+}
+
+// serveForwarded answers a request that a trusted proxy has sent, if its client may have one more in progress.
+func (g *Gateway) serveForwarded(ctx *fasthttp.RequestCtx, c *conn) {
+	client, ok := g.connections.proxies.client(&ctx.Request.Header)
+	if !ok {
+		g.answer(ctx, c)
+		return
+	}
+	leave, ok := g.connections.enter(client)
+	if !ok {
+		x := g.begin(ctx, c)
+		g.tooMany(client, x)
+		g.write(ctx, x)
+		c.finish(ctx, !x.rq.body.discard())
+		g.end(x)
+		return
+	}
+	g.answer(ctx, c)
+	if c.takeover != nil {
+		c.takeover.then(leave)
+		return
+	}
+	leave()
+}
+
+// tooMany refuses a request of a client that has as many in progress as it may have.
+func (g *Gateway) tooMany(client netip.Addr, x *exchange) {
+	g.log.Debug("request turned away", slog.String("address", client.String()))
+	r, _ := routeOf(x.rq.path)
+	x.rs.refuse(r.shape, http.StatusTooManyRequests, "Too many connections from this address")
+	x.rs.set("Retry-After", "1")
+}
+
+// answer is serve for whoever may be served.
+func (g *Gateway) answer(ctx *fasthttp.RequestCtx, c *conn) {
 	x := g.begin(ctx, c)
 	x.rq.ready, c.asked = c.asked, false
 	defer func() {
@@ -155,6 +206,9 @@ func (c *conn) finish(ctx *fasthttp.RequestCtx, end bool) {
 
 // takeOver takes the connection away from fasthttp: serveConn goes on with it when fasthttp has let go.
 func (g *Gateway) takeOver(ctx *fasthttp.RequestCtx, c *conn, t *takeover) {
+	if t.socket == nil {
+		t.answer.Header = t.head.append(nil)
+	}
 	c.take(t)
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(from net.Conn) {
@@ -185,6 +239,10 @@ func (g *Gateway) serveManagement(ctx *fasthttp.RequestCtx, c *conn, x *exchange
 		ctx.Request.SetBodyRaw(data)
 	}
 	g.manage(ctx)
+	if long, ok := ctx.Response.BodyStream().(*runningBackup); ok {
+		// The time for an answer is what one piece of it may take.
+		long.sending = func() { _ = c.SetWriteDeadline(time.Now().Add(writeTime)) }
+	}
 }
 
 // expect answers a client that waits to be asked for its body (Expect: 100-continue): the handler runs as far as it
@@ -247,18 +305,25 @@ func (g *Gateway) serveBroken(ctx *fasthttp.RequestCtx, err error) {
 // panicked keeps one request's panic from ending the process. The log has of the panic only what the runtime says:
 // other values may carry parts of the request.
 func (g *Gateway) panicked(ctx *fasthttp.RequestCtx, c *conn, x *exchange, r any) {
-	what := "a value"
-	if re, ok := r.(runtime.Error); ok {
-		what = re.Error()
-	}
-	id := x.rq.idText()
-	g.log.Error("request panicked", slog.String("request", id), slog.String("panic", what), slog.String("stack", string(debug.Stack())))
+	text := g.panicText(&x.rq, r)
 	if t := x.rs.takeover; t != nil && c.takeover == nil {
 		t.abandon()
 	}
 	ctx.Response.Reset()
 	ctx.SetStatusCode(http.StatusInternalServerError)
 	ctx.SetContentType(typeText)
-	ctx.SetBodyString("The server could not complete the request " + id + "; its log says why")
+	ctx.SetBodyString(text)
 	c.finish(ctx, true)
+}
+
+// panicText ends what a request that panicked has held, logs it, and is what its client is told.
+func (g *Gateway) panicText(rq *request, r any) string {
+	what := "a value"
+	if re, ok := r.(runtime.Error); ok {
+		what = re.Error()
+	}
+	rq.release()
+	id := rq.idText()
+	g.log.Error("request panicked", slog.String("request", id), slog.String("panic", what), slog.String("stack", string(debug.Stack())))
+	return "The server could not complete the request " + id + "; its log says why"
 }

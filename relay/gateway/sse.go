@@ -56,9 +56,8 @@ func (g *Gateway) openEvents(rq *request, rs *response, gr grant, s shape, serve
 	if from, moved := reader.Started(); moved {
 		head.extra = append(head.extra, field{"Sluice-From", from.String()})
 	}
-	a.Header = head.append(nil)
 	rs.status = http.StatusOK
-	rs.takeover = &takeover{answer: a, keepOpen: keepOpen}
+	rs.takeover = &takeover{answer: a, head: head, keepOpen: keepOpen}
 }
 
 // resumeServed finds where a client of server-sent events goes on: a browser says so by a header when it comes back by

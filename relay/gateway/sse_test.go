@@ -224,6 +224,7 @@ func TestServerEventsDrain(t *testing.T) {
 
 // Pages of allowed origins may read, with a token of their own and nothing a browser adds by itself.
 func TestOrigins(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const app, stranger = "https://app.example.com", "https://evil.example.com"
 	for _, row := range []struct {
 		allowed []string

@@ -25,6 +25,10 @@ func (g *Gateway) getSocket(rq *request, rs *response) {
 		no.write(rs, shapePlain)
 		return
 	}
+	if rq.http2 {
+		refuseHandshake(rs, nil)
+		return
+	}
 	handshake := handshakeOf(rq.header)
 	if err := stream.CheckHandshake(handshake); err != nil || !rq.http11 {
 		refuseHandshake(rs, err)
@@ -67,7 +71,7 @@ func handshakeOf(h headers) http.Header {
 func refuseHandshake(rs *response, err error) {
 	switch {
 	case err == nil:
-		rs.refuse(shapePlain, http.StatusHTTPVersionNotSupported, "A websocket needs HTTP/1.1")
+		rs.refuse(shapePlain, http.StatusHTTPVersionNotSupported, "A websocket needs HTTP/1.1: offer that protocol alone when the connection is opened (ALPN http/1.1)")
 	case errors.Is(err, stream.ErrKey):
 		rs.refuse(shapePlain, http.StatusBadRequest, err.Error())
 	default:

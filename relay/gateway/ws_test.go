@@ -515,6 +515,7 @@ func TestSocketSlow(t *testing.T) {
 
 // A socket ends within moments when its right is gone, and the client is told so.
 func TestSocketEndsWithItsRight(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, nil)
 	deleted := e.stream("default", registry.StreamSpec{Name: "deleted"})
 	disabled := e.stream("default", registry.StreamSpec{Name: "disabled"})
@@ -532,6 +533,7 @@ func TestSocketEndsWithItsRight(t *testing.T) {
 }
 
 func TestSocketDrain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, nil)
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
 	polite := e.dial("", st.token)
@@ -553,6 +555,7 @@ func TestSocketDrain(t *testing.T) {
 
 // A client that reads nothing at all holds a stop up for its grace and no longer.
 func TestSocketDrainStuck(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e := newEdge(t, func(c *gateway.Config) { c.Grace = time.Second })
 	st := e.stream("default", registry.StreamSpec{Name: "free", Payload: "json"})
 	e.rawDial("", st.token)
