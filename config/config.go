@@ -26,7 +26,7 @@ import (
 // is.
 type Config struct {
 	Data      string // the folder that holds log, keys and everything else that lasts
-	PublicURL string // how others reach the edge; empty: http:// and the address listened on
+	PublicURL string // how others reach the edge; empty: http:// or https:// and the address listened on
 	LogLevel  slog.Level
 
 	Engine   engine.Config

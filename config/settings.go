@@ -27,8 +27,12 @@ func (c *Config) settings() []setting {
 			doc: "Address and port of the HTTP edge. Loopback by default, so that nothing is open to a network before its operator says so."},
 		{path: "data", def: "./sluice-data", value: textValue{&c.Data, notEmpty},
 			doc: "Folder of the log, the keys and everything else that lasts. One node at a time."},
+		{path: "tls.cert", def: "", value: textValue{&c.Edge.CertFile, nil},
+			doc: "PEM file of the certificate that listen speaks TLS with, and the authorities between it and its root. Read again when it changes. RSA, for an EC one leaves TLS 1.3 alone. Empty: plain HTTP."},
+		{path: "tls.key", def: "", value: textValue{&c.Edge.KeyFile, nil},
+			doc: "PEM file of the key of tls.cert."},
 		{path: "public_url", def: "", value: textValue{&c.PublicURL, optional(webURL)},
-			doc: "How clients reach this gateway, for token issuer and printed addresses. Empty: http:// and the address listened on."},
+			doc: "How clients reach this gateway, for token issuer and printed addresses. Empty: http:// or, with tls.cert, https:// and the address listened on."},
 		{path: "grace", def: "10s", value: durationValue{to: &c.Edge.Grace, min: 100 * time.Millisecond, max: 10 * time.Minute},
 			doc: "How long a stop may take to finish what was accepted and to end streams in order. Below the 30s that process managers usually wait."},
 
@@ -82,7 +86,9 @@ func (c *Config) settings() []setting {
 			doc: "How long a batch may fail before it becomes a dead letter, whatever is left of the webhook's retry list. The default list takes 27h 35m, so it decides."},
 
 		{path: "limits.per_address", def: "0", value: intValue{&c.Edge.PerAddress, 0, 1_000_000},
-			doc: "Connections one client address may have, an IPv6 address counting by its /64; 0: any number. None by default, for behind a proxy all clients have the proxy's address."},
+			doc: "Connections one client address may have, an IPv6 address counting by its /64; 0: any number. None by default, for behind a proxy all clients have the proxy's address: see trusted_proxies."},
+		{path: "trusted_proxies", def: "", value: listValue{&c.Edge.TrustedProxies, network},
+			doc: "Addresses and ranges of proxies whose X-Forwarded-For is believed. Under limits.per_address their own connections do not count; each request in progress that they send for a client does, as a connection of the client's. None by default, for anybody can write that header."},
 
 		{path: "cors.allowed_origins", def: "", value: listValue{&c.Edge.Origins, origin},
 			doc: "Origins whose web pages may read streams over /sse and /v1/streams/…/events, like https://app.example.com, or * for all. None by default; websockets need none, a token is enough there."},
@@ -98,6 +104,12 @@ func (c *Config) settings() []setting {
 func (c *Config) check() (faults Faults) {
 	if c.Engine.QueueBytes < 2*int64(c.Edge.MaxEventBytes) {
 		faults = append(faults, Fault{Path: "ingest.queue_bytes", Text: fmt.Sprintf("must be at least twice ingest.max_event_bytes, which is %s", FormatSize(int64(c.Edge.MaxEventBytes)))})
+	}
+	if c.Edge.CertFile != "" && c.Edge.KeyFile == "" {
+		faults = append(faults, Fault{Path: "tls.key", Text: "must be set, for tls.cert is"})
+	}
+	if c.Edge.KeyFile != "" && c.Edge.CertFile == "" {
+		faults = append(faults, Fault{Path: "tls.cert", Text: "must be set, for tls.key is"})
 	}
 	return faults
 }
