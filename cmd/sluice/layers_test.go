@@ -25,9 +25,9 @@ var layers = []struct {
 	packages []string
 	together bool
 }{
-	{packages: []string{"relay/contract", "relay/filter", "relay/engine", "auth", "relay/sample"}},
-	{packages: []string{"relay/consent"}},
-	{packages: []string{"relay/registry"}},
+	{packages: []string{"relay/contract", "relay/filter", "relay/payload", "relay/engine", "auth", "relay/sample"}},
+	{packages: []string{"relay/consent", "relay/usage"}},
+	{packages: []string{"relay/registry", "relay/backup"}},
 	{packages: []string{"relay"}},
 	{packages: []string{"delivery"}},
 	{packages: []string{"delivery/stream", "delivery/webhook", "delivery/export", "delivery/load"}},

@@ -43,6 +43,12 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 func started(t *testing.T) (cmd *exec.Cmd, url string) {
 	t.Helper()
 	cmd = program(t, "serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "data"))
+	return cmd, listening(t, cmd)
+}
+
+// listening starts a server and gives the URL it logs that it listens on.
+func listening(t *testing.T, cmd *exec.Cmd) (url string) {
+	t.Helper()
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -51,18 +57,18 @@ func started(t *testing.T) (cmd *exec.Cmd, url string) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(log)
-	listening := regexp.MustCompile(`"msg":"listening","url":"([^"]+)"`)
+	said := regexp.MustCompile(`"msg":"listening","url":"([^"]+)"`)
 	for lines.Scan() {
-		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+		if m := said.FindStringSubmatch(lines.Text()); m != nil {
 			go func() { // a full pipe would stop the program
 				for lines.Scan() {
 				}
 			}()
-			return cmd, m[1]
+			return m[1]
 		}
 	}
 	t.Fatalf("it does not listen: %v", lines.Err())
-	return nil, ""
+	return ""
 }
 
 // A signal is an order to stop: what is in hand is finished, the exit code is 0. A second one ends it at once.

@@ -50,15 +50,11 @@ func TestReadmeTour(t *testing.T) {
 	if err := os.Symlink(self, filepath.Join(dir, "sluice")); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	all := strings.ReplaceAll(strings.Join(script, "\n"), "127.0.0.1:8080", l.Addr().String())
+	plain, secure := freeAddress(t), freeAddress(t)
+	all := strings.NewReplacer("127.0.0.1:8080", plain, "127.0.0.1:8443", secure).Replace(strings.Join(script, "\n"))
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n"+all)
 	cmd.Dir = dir
-	cmd.Env = []string{runMain + "=1", "HOME=" + dir, "PATH=" + os.Getenv("PATH"), "SLUICE_LISTEN=" + l.Addr().String()}
+	cmd.Env = []string{runMain + "=1", "HOME=" + dir, "PATH=" + os.Getenv("PATH"), "SLUICE_LISTEN=" + plain}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -74,6 +70,16 @@ func TestReadmeTour(t *testing.T) {
 		}
 		rest = rest[at[1]:]
 	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // The README's table of settings is the settings, with their defaults.

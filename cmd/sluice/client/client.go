@@ -148,9 +148,20 @@ func (c *Client) Send(ctx context.Context, method, pathAndQuery string, body io.
 	return resp, nil
 }
 
-// Post sends one JSON event of a contract; nil means the server has it for good. Errors as Send.
+// Post sends one JSON event of a contract to the stream whose token the client has; nil means the server has it for good. Errors as Send.
 func (c *Client) Post(ctx context.Context, ref string, event []byte) error {
-	resp, err := c.Send(ctx, http.MethodPost, "/event", bytes.NewReader(event), http.Header{"Content-Type": {"application/json"}, "Strm-Schema-Ref": {ref}})
+	return c.post(ctx, "/event", ref, event)
+}
+
+// PostTo is Post with a token that is no stream's own, and so names the stream.
+func (c *Client) PostTo(ctx context.Context, stream, ref string, event []byte) error {
+	query := c.Scope()
+	query.Set("stream", stream)
+	return c.post(ctx, "/event?"+query.Encode(), ref, event)
+}
+
+func (c *Client) post(ctx context.Context, path, ref string, event []byte) error {
+	resp, err := c.Send(ctx, http.MethodPost, path, bytes.NewReader(event), http.Header{"Content-Type": {"application/json"}, "Strm-Schema-Ref": {ref}})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +26,23 @@ type Lines struct {
 // the place of from is fixed. The answer ends with ctx. Errors as Send.
 func (c *Client) Events(ctx context.Context, stream string, query url.Values) (*Lines, error) {
 	resp, err := c.Send(ctx, http.MethodGet, StreamPath(stream)+"/events?"+query.Encode(), nil, http.Header{})
+	if err != nil {
+		return nil, err
+	}
+	return &Lines{body: resp.Body, reader: bufio.NewReaderSize(resp.Body, 64<<10)}, nil
+}
+
+// Airship opens the endless answer that streaming clients of Airship read, with a user's name and password in place of the client's token.
+// request is theirs: start, filters, subset. The answer ends with ctx. Errors as Send.
+func (c *Client) Airship(ctx context.Context, user, password string, request any) (*Lines, error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.As("").Send(ctx, http.MethodPost, "/api/events", bytes.NewReader(text), http.Header{
+		"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))},
+		"Content-Type":  {"application/json"}, "Accept": {"application/vnd.urbanairship+x-ndjson; version=3;"},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // Package command is the command line of Sluice: it hides how words on a command line become calls of the HTTP API, and how answers
 // become output and exit codes.
 //
-// All but serve, demo, admin-token and config are a thin client of the API under /v1: what they print is what the server answered, as
+// All but serve, demo, restore, admin-token and config are a thin client of the API under /v1: what they print is what the server answered, as
 // JSON to be piped on, or as a table for people. They keep nothing but saved credentials, in files that only their owner can read.
 //
 // A run touches its surroundings only through the fields of Main, so a test runs the program as a terminal does, in its own process.
@@ -38,7 +38,8 @@ type Main struct {
 	Ready func(url string)
 
 	flags   globals
-	started bool // the command line was understood and the command runs
+	started bool            // the command line was understood and the command runs
+	running context.Context // of the present Run
 }
 
 // globals are the flags that every command takes.
@@ -50,7 +51,7 @@ type globals struct {
 // Run does what the arguments (without the program's name) say and gives the exit code. It returns when the work is done or, for what
 // has no end, soon after ctx ends.
 func (m *Main) Run(ctx context.Context, args []string) int {
-	m.flags, m.started = globals{}, false
+	m.flags, m.started, m.running = globals{}, false, ctx
 	root := m.root()
 	root.SetArgs(spelled(args))
 	root.SetIn(m.Stdin)
@@ -86,7 +87,11 @@ func (m *Main) root() *cobra.Command {
 			return m.group(cmd, args)
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOfFlag("--output", m.flags.output, "json", "table"); err != nil {
+			forms := []string{outputJSON, outputRaw, outputTable, outputPlain}
+			if extra := cmd.Annotations[extraOutput]; extra != "" {
+				forms = append(forms, extra)
+			}
+			if err := oneOfFlag("--output", m.flags.output, forms...); err != nil {
 				return err
 			}
 			m.started = true
@@ -98,7 +103,7 @@ func (m *Main) root() *cobra.Command {
 	f.StringVar(&m.flags.url, "url", "", "where the server is (SLUICE_URL; default http://127.0.0.1:8080)")
 	f.StringVar(&m.flags.token, "token", "", "bearer token to call with (SLUICE_TOKEN keeps it out of the process list)")
 	f.StringVarP(&m.flags.project, "project", "p", "", "project to act on (SLUICE_PROJECT; default \"default\")")
-	f.StringVarP(&m.flags.output, "output", "o", "json", "json, or table for people")
+	f.StringVarP(&m.flags.output, "output", "o", outputJSON, "json, json-raw (one line), table or plain (names)")
 	root.Flags().StringVar(&m.flags.completion, "generate-completion", "", "print the completion script for bash, zsh or fish")
 	root.SetFlagErrorFunc(flagError)
 
@@ -107,21 +112,31 @@ func (m *Main) root() *cobra.Command {
 		name, short string
 		kinds       []*cobra.Command
 	}{
-		{"create", "Make a stream, project or data contract", []*cobra.Command{m.createStream(), m.createProject(), m.createContract(), m.createSink(), m.createExporter(false), m.createWebhook()}},
-		{"list", "List streams, projects or data contracts", []*cobra.Command{m.listStreams(), m.listProjects(), m.listContracts(), m.listSinks(), m.listExporters(false), m.listWebhooks()}},
-		{"get", "Show one stream, project or data contract", []*cobra.Command{m.getStream(), m.getProject(), m.getContract(), m.getSink(), m.getExporter(false), m.getWebhook()}},
-		{"update", "Change a stream or project", []*cobra.Command{m.updateStream(), m.updateProject(), m.updateWebhook()}},
-		{"delete", "Delete a stream, project or data contract", []*cobra.Command{m.deleteStream(), m.deleteProject(), m.deleteContract(), m.deleteSink(), m.deleteExporter(false), m.deleteWebhook()}},
+		{"create", "Make a resource, and show its secrets this once", []*cobra.Command{m.createStream(false), m.createProject(), m.createContract(), m.createSink(), m.createExporter(false), m.createWebhook(), m.createCourier(), m.createCourierGroup(), m.createFeed(), m.createLevel(), m.createUser(), m.createAPIKey(), m.createIntegration(), m.createToken()}},
+		{"list", "List resources of a kind", []*cobra.Command{m.listStreams(false), m.listProjects(), m.listContracts(), m.listSchemas(), m.listSinks(), m.listExporters(false), m.listWebhooks(), m.listUnparsable(), m.listCouriers(), m.listCourierGroups(), m.listFeeds(), m.listCourierRuns(), m.listSampleFiles(), m.listLevels(), m.listConsumers(), m.listUsers(), m.listAPIKeys(), m.listIntegrations(), m.listTokens(), m.listAudit()}},
+		{"get", "Show one resource", []*cobra.Command{m.getStream(false), m.getProject(), m.getContract(), m.getSchema(), m.getSink(), m.getExporter(false), m.getWebhook(), m.getUsage(), m.getKeyLinks(), m.getCourier(), m.getCourierGroup(), m.getFeed(), m.getCourierRun(), m.getLevel(), m.getUser(), m.getAPIKey(), m.getIntegration()}},
+		{"update", "Change a resource", []*cobra.Command{m.updateStream(), m.updateProject(), m.updateContract(), m.updateWebhook(), m.updateCourier(), m.updateCourierGroup(), m.updateFeed(), m.updateLevel(), m.updateUser(), m.updateIntegration()}},
+		{"delete", "Delete resources, and show what went", []*cobra.Command{m.deleteStream(false), m.deleteProject(), m.deleteContract(), m.deleteSink(), m.deleteExporter(false), m.deleteWebhook(), m.deleteCourier(), m.deleteCourierGroup(), m.deleteFeed(), m.deleteLevel(), m.deleteUser(), m.deleteAPIKey(), m.deleteIntegration(), m.deleteToken()}},
+		{"check", "Try a data contract on an event", []*cobra.Command{m.checkContract()}},
+		{"rotate", "Replace the secret of an API key", []*cobra.Command{m.rotateAPIKey()}},
+		{"revoke", "End tokens of an API key", []*cobra.Command{m.revokeAPIKey()}},
 		{"activate", "Put a data contract in use", []*cobra.Command{m.setContractState("activate", "Put a data contract in use; it cannot be changed any more")}},
 		{"archive", "Take a data contract out of use", []*cobra.Command{m.setContractState("archive", "Take a data contract out of use; events that name it are refused")}},
+		{"run", "Run a courier or a courier group", []*cobra.Command{m.runCourier(), m.runCourierGroup()}},
 		{"listen", "Print events as they arrive", []*cobra.Command{m.listenEvents(), m.listenSocket(), m.listenWebhook()}},
 		{"simulate", "Send made-up events", []*cobra.Command{m.simulateEvents()}},
 	} {
 		cmd := &cobra.Command{Use: verb.name, Short: verb.short, Args: cobra.ArbitraryArgs, RunE: m.group}
+		for _, kind := range verb.kinds {
+			if len(kind.Aliases) == 0 && !strings.HasSuffix(kind.Name(), "s") {
+				kind.Aliases = []string{kind.Name() + "s"} // who lists streams also gets streams
+			}
+		}
 		cmd.AddCommand(verb.kinds...)
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(m.forget(), m.sinks(), m.exporters(), m.webhooks())
+	root.AddCommand(m.auth(), m.backup(), m.restore(), m.forget(), m.trace(), m.streams(), m.outputs(), m.consentLevels(), m.sinks(), m.exporters(), m.webhooks())
+	m.completeStreams(root)
 	return root
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ const contractsPath = "/v1/data-contracts"
 
 var contractColumns = []column{
 	{"DATA CONTRACT", "ref"}, {"STATE", "state"}, {"PUBLIC", "isPublic"}, {"KEY FIELD", "keyField"},
+	{"# PII FIELDS", "fieldMetadata.# or piiFields.@keys.#"}, {"# VALIDATIONS", "validations.#"},
 }
 
 // contractPath is the path of a contract: its ref is three segments.
@@ -39,49 +39,28 @@ func contractRef(_ *cobra.Command, args []string) error {
 }
 
 func (m *Main) createContract() *cobra.Command {
-	var schemaFile, contractFile string
-	var public bool
+	var files contractFiles
 	cmd := &cobra.Command{
 		Use: "data-contract REF", Short: "Make a data contract, as a draft", Args: contractRef,
-		Long: "Make a data contract from its schema (Avro, JSON) and its contract file: which field is the key field, which fields are personal\n" +
-			"and how much, which rules the others keep. It is a draft, to be deleted or put in use by `sluice activate data-contract REF`.",
+		Long: "Make a data contract from its schema (Avro, JSON Schema or Simple Schema) and its contract file: which field is the key field,\n" +
+			"which fields are personal and how much, which rules the others keep. It is a draft, to be changed, deleted or put in use by\n" +
+			"`sluice activate data-contract REF`.",
 		Example: "  sluice create data-contract acme/clicks/1.0.0 --schema-definition clicks.avsc --contract-definition clicks.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if schemaFile == "" || contractFile == "" {
+			if files.schema == "" || files.contract == "" {
 				return usagef("--schema-definition and --contract-definition are needed")
 			}
-			schema, err := os.ReadFile(schemaFile)
+			body, err := files.body(cmd)
 			if err != nil {
 				return err
 			}
-			definition, err := os.ReadFile(contractFile)
-			if err != nil {
+			if body["ref"], err = json.Marshal(args[0]); err != nil {
 				return err
 			}
-			body := map[string]json.RawMessage{}
-			if err := json.Unmarshal(definition, &body); err != nil {
-				return fmt.Errorf("%s is not a JSON object: %w", contractFile, err)
-			}
-			for member, value := range map[string]any{"ref": args[0], "schema": string(schema), "schemaType": "AVRO", "isPublic": public} {
-				if body[member], err = json.Marshal(value); err != nil {
-					return err
-				}
-			}
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), http.MethodPost, contractsPath, c.Scope(), body)
-			if err != nil {
-				return err
-			}
-			return m.print(answer, contractColumns)
+			return m.show(cmd, http.MethodPost, contractsPath, false, body, contractColumns)
 		},
 	}
-	cmd.Flags().StringVar(&schemaFile, "schema-definition", "", "file of the Avro schema")
-	cmd.Flags().StringVar(&contractFile, "contract-definition", "", "file of the contract: keyField, piiFields or fieldMetadata, validations, dataSubjectField")
-	cmd.Flags().BoolVar(&public, "public", false, "let every project use it; it can never be deleted then")
+	files.flags(cmd)
 	return cmd
 }
 
@@ -96,9 +75,10 @@ func (m *Main) getContract() *cobra.Command {
 }
 
 func (m *Main) deleteContract() *cobra.Command {
-	cmd := m.named("data-contract REF", "Delete a data contract that was never in use", http.MethodDelete, contractPath, contractColumns)
-	cmd.Args = contractRef
-	return cmd
+	return m.remover(removal{
+		use: "data-contract REF", short: "Delete data contracts that were never in use", columns: contractColumns,
+		path: below(contractPath), check: contractRef,
+	})
 }
 
 // setContractState is activate and archive: the verb is the API's too.

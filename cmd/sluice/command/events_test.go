@@ -100,7 +100,7 @@ func TestListenCredentials(t *testing.T) {
 	}
 	c.fails(command.ExitRefused, "404", "listen", "web-socket", "none", "--from", "EARLIEST")
 	c.fails(command.ExitRefused, "404", "listen", "events", "none")
-	c.fails(command.ExitRefused, "--save", "simulate", "random-events", "none")
+	c.fails(command.ExitRefused, "Stream 'none' does not exist", "simulate", "random-events", "none")
 }
 
 // A listener outlives the server: it goes on where it was, without a gap and without a repetition, whether it had seen an event or not.

@@ -9,11 +9,15 @@ import (
 )
 
 var exporterColumns = []column{
-	{"EXPORTER", "name"}, {"STREAM", "linkedStream"}, {"SINK", "sinkName"}, {"TYPE", "sinkType"}, {"INTERVAL", "intervalSecs"},
-	{"PATH PREFIX", "pathPrefix"},
+	{"EXPORTER", "name"}, {"STREAM", "linkedStream"}, {"SINK", "sinkName"}, {"TYPE", "sinkType"},
+	{"INCLUDE EXISTING EVENTS", "includeExistingEvents"}, {"INTERVAL", "intervalSecs"}, {"PATH PREFIX", "pathPrefix"},
 }
 
 func exportersPath(stream string) string { return "/v1/exporters/" + url.PathEscape(stream) }
+
+func exporterPath(stream, name string) string {
+	return exportersPath(stream) + "/" + url.PathEscape(name)
+}
 
 // exporters are the commands that begin with the noun: they print the shape of 2021.
 func (m *Main) exporters() *cobra.Command {
@@ -22,8 +26,8 @@ func (m *Main) exporters() *cobra.Command {
 		cmd *cobra.Command
 		use string
 	}{
-		{m.createExporter(true), "create STREAM"}, {m.listExporters(true), "list STREAM"},
-		{m.getExporter(true), "get STREAM NAME"}, {m.deleteExporter(true), "delete STREAM NAME"},
+		{m.createExporter(true), "create STREAM"}, {m.listExporters(true), "list [STREAM]"},
+		{m.getExporter(true), "get STREAM NAME"}, {m.deleteExporter(true), "delete STREAM NAME..."},
 	} {
 		sub.cmd.Use, sub.cmd.Aliases = sub.use, nil
 		cmd.AddCommand(sub.cmd)
@@ -31,23 +35,17 @@ func (m *Main) exporters() *cobra.Command {
 	return cmd
 }
 
-// shape2021 adds to a query which shape is wanted.
-func shape2021(query url.Values, old bool) url.Values {
-	if old {
-		query.Set("shape", "2021")
-	}
-	return query
-}
-
 func (m *Main) createExporter(old bool) *cobra.Command {
 	var name, sink, sinkType, prefix string
 	var interval int
-	var existing bool
+	var existing, keys bool
 	cmd := &cobra.Command{
 		Use: "exporter STREAM", Short: "Export a stream's events to a sink", Args: cobra.ExactArgs(1),
 		Long: "Export the events of a stream: for each window of --interval seconds that has events an object\n" +
 			"<path-prefix>/<end of the window>-stream-<uuid>{0}.jsonl, one event a line as the stream shows it. Windows are aligned in UTC. It begins\n" +
-			"with the next event, or with --include-existing-events with the oldest there is.",
+			"with the next event, or with --include-existing-events with the oldest there is. With --export-keys the objects are\n" +
+			"<path-prefix>/<end of the window>-keys-<uuid>{0}.csv and hold the keys of the window's events: who has them opens the events'\n" +
+			"personal fields for ever, also those of people who are forgotten later.",
 		Example: "  sluice exporters create -en s3 -sn s3-bart -st S3 -i 30 -pp level01 level0-1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{}
@@ -65,59 +63,48 @@ func (m *Main) createExporter(old bool) *cobra.Command {
 			if existing {
 				body["includeExistingEvents"] = true
 			}
-			c, err := m.authorized()
-			if err != nil {
-				return err
+			if keys {
+				body["exportKeys"] = true
 			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), http.MethodPost, exportersPath(args[0]), shape2021(c.Scope(), old), body)
-			if err != nil {
-				return err
-			}
-			return m.print(answer, exporterColumns)
+			return m.show(cmd, http.MethodPost, exportersPath(args[0]), old, body, exporterColumns)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&name, "exporter-name", "", "name of the exporter (-en; default <sink>-<stream>)")
+	f.StringVar(&name, "exporter-name", "", "name of the exporter (-en; default <sink>-<stream>, of keys <sink>-<stream>-keys)")
 	f.StringVar(&sink, "sink-name", "", "the sink to write to (-sn; may be left out where the project has one)")
-	f.StringVar(&sinkType, "sink-type", "", "the sink's type, S3 or FOLDER (-st)")
+	f.StringVar(&sinkType, "sink-type", "", "the sink's type, S3, GCLOUD or FOLDER (-st)")
 	f.IntVarP(&interval, "interval", "i", 60, "seconds of a window, 30 to 3600")
 	f.StringVar(&prefix, "path-prefix", "", "what the names of the objects begin with (-pp)")
 	f.BoolVar(&existing, "include-existing-events", false, "begin with the oldest event there is")
+	f.BoolVar(&keys, "export-keys", false, "export the keys of a source stream's events, as CSV, not the events")
 	return cmd
 }
 
 func (m *Main) listExporters(old bool) *cobra.Command {
-	return m.exporterCall("exporter STREAM", "List the exporters of a stream", http.MethodGet, 1, old)
+	return &cobra.Command{
+		Use: "exporter [STREAM]", Aliases: []string{"exporters"}, Short: "List the exporters of a stream, or of all", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "/v1/exporters"
+			if len(args) == 1 {
+				path = exportersPath(args[0])
+			}
+			return m.show(cmd, http.MethodGet, path, old, nil, exporterColumns)
+		},
+	}
 }
 
 func (m *Main) getExporter(old bool) *cobra.Command {
-	return m.exporterCall("exporter STREAM NAME", "Show an exporter", http.MethodGet, 2, old)
+	return &cobra.Command{
+		Use: "exporter STREAM NAME", Short: "Show an exporter", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.show(cmd, http.MethodGet, exporterPath(args[0], args[1]), old, nil, exporterColumns)
+		},
+	}
 }
 
 func (m *Main) deleteExporter(old bool) *cobra.Command {
-	return m.exporterCall("exporter STREAM NAME", "Delete an exporter; what it wrote stays", http.MethodDelete, 2, old)
-}
-
-// exporterCall is the command that does one thing to the exporters of a stream, or with two arguments to one of them.
-func (m *Main) exporterCall(use, short, method string, args int, old bool) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Aliases: []string{"exporters"}, Short: short, Args: cobra.ExactArgs(args),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			path := exportersPath(args[0])
-			if len(args) > 1 {
-				path += "/" + url.PathEscape(args[1])
-			}
-			answer, err := c.Call(cmd.Context(), method, path, shape2021(c.Scope(), old), nil)
-			if err != nil {
-				return err
-			}
-			return m.print(answer, exporterColumns)
-		},
-	}
+	return m.remover(removal{
+		use: "exporter STREAM NAME", short: "Delete exporters of a stream; what they wrote stays", within: 1, old: old, columns: exporterColumns,
+		path: func(within []string, name string) string { return exporterPath(within[0], name) },
+	})
 }

@@ -25,7 +25,7 @@ func (m *Main) forget() *cobra.Command {
 			if stream != "" {
 				query.Set("stream", stream)
 			}
-			answer, err := c.Call(cmd.Context(), http.MethodDelete, "/v1/data-subjects/"+url.PathEscape(args[0]), query, nil)
+			answer, err := m.call(cmd.Context(), c, http.MethodDelete, "/v1/data-subjects/"+url.PathEscape(args[0]), query, nil)
 			if err != nil {
 				return err
 			}

@@ -48,7 +48,7 @@ func (m *Main) listenCommand(name, short string, open opener) *cobra.Command {
 		Use: name + " STREAM", Short: short, Args: cobra.ExactArgs(1),
 		Long: "Print a stream's events as they arrive, one JSON object a line, until interrupted or --limit is reached. When the server goes away\n" +
 			"it waits for it to come back and goes on where it was: nothing is left out or printed twice.\n\n" +
-			"It reads with --client-id and --client-secret, else the saved credentials of the stream, else the token of --token or SLUICE_TOKEN.",
+			"It reads with --client-id and --client-secret, else the saved credentials of the stream, else the token of --token or SLUICE_TOKEN, else the login.",
 		Example: "  sluice listen " + name + " web-2 --from EARLIEST --limit 10",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (l.given.ClientID == "") != (l.given.ClientSecret == "") {
@@ -83,6 +83,7 @@ type listener struct {
 
 	client  *client.Client
 	creds   client.Credentials // tokens are got with these; empty: the caller's own token is used
+	login   bool               // the caller's own token is that of the saved login, which is renewed
 	expires time.Time          // of the token got with creds
 	seen    int
 	out     *bufio.Writer
@@ -127,7 +128,7 @@ func (l *listener) run(ctx context.Context) error {
 	}
 }
 
-// authorize finds what to read with: given credentials, saved ones, or the caller's token.
+// authorize finds what to read with: given credentials, saved ones, or the caller's token, and last that of the login.
 func (l *listener) authorize() (err error) {
 	if l.client, err = l.main.client(); err != nil {
 		return err
@@ -141,8 +142,24 @@ func (l *listener) authorize() (err error) {
 	case missing == nil:
 		l.creds = kept.Credentials
 	case l.client.Token == "":
-		return fmt.Errorf("%w; or set SLUICE_TOKEN", missing)
+		l.login = true
+		if err := l.logIn(); err != nil && !errors.Is(err, errLoginOver) {
+			return fmt.Errorf("%w; or give --client-id and --client-secret, log in with `sluice auth login`, or set SLUICE_TOKEN", missing)
+		} else if err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// logIn takes the token of the saved login, a new one where it is over.
+func (l *listener) logIn() error {
+	c, err := l.main.authorized()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	l.client.Token = c.Token
 	return nil
 }
 
@@ -151,6 +168,11 @@ func (l *listener) authorize() (err error) {
 func (l *listener) read(ctx context.Context) (opened bool, err error) {
 	if l.creds.ClientID != "" && time.Until(l.expires) < time.Minute {
 		if l.client.Token, l.expires, err = l.client.AccessToken(ctx, l.creds); err != nil {
+			return false, err
+		}
+	}
+	if l.login {
+		if err := l.logIn(); err != nil {
 			return false, err
 		}
 	}

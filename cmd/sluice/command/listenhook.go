@@ -84,6 +84,7 @@ func (l *hookListener) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen for deliveries: %w", err)
 	}
+	interrupted := ctx
 	ctx, l.done = context.WithCancel(ctx)
 	defer l.done()
 	l.secret = webhook.NewSecret()
@@ -103,7 +104,8 @@ func (l *hookListener) run(ctx context.Context) (err error) {
 	if l.from != "" {
 		body["from"] = l.from
 	}
-	answer, err := c.Call(ctx, http.MethodPost, "/v1/webhooks", c.Scope(), body)
+	// Deliveries begin before this is answered, and the last that was asked for must not cut it off.
+	answer, err := c.Call(interrupted, http.MethodPost, "/v1/webhooks", c.Scope(), body)
 	if err != nil {
 		var no *client.Refusal
 		if errors.As(err, &no) && strings.Contains(err.Error(), "webhooks.allow_cidrs") {

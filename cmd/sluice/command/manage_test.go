@@ -141,6 +141,22 @@ func TestContracts(t *testing.T) {
 	equal(t, c.ok("delete", "data-contract", draft), map[string]any{"ref": draft})
 	c.fails(command.ExitRefused, "404", "get", "data-contract", draft)
 
+	c.ok("create", "data-contract", draft, "--schema-definition", schema, "--contract-definition", definition)
+	equal(t, c.ok("update", "data-contract", draft, "--contract-definition", c.file("more.json", `{"piiFields":{"page":2},"metadata":{"title":"Visits"}}`)),
+		map[string]any{"piiFields.visitor": 1, "piiFields.page": 2, "metadata.title": "Visits", "state": "DRAFT"})
+	equal(t, c.ok("get", "schema", draft), map[string]any{"schemaType": "AVRO", "ref": draft})
+	if table := c.ok("list", "schemas", "-o", "table"); !strings.Contains(table, draft) {
+		t.Errorf("the table is\n%s", table)
+	}
+	const simple = "acme/simple/1.0.0"
+	yaml := c.file("simple.yaml", "name: Visit\nnodes:\n- {name: visitor, type: STRING, required: true}\n- {name: page seen, type: STRING}\n")
+	equal(t, c.ok("create", "data-contract", simple, "--schema-definition", yaml, "--contract-definition", c.file("key.json", `{"keyField":"visitor"}`)),
+		map[string]any{"schemaType": "AVRO", "state": "DRAFT"})
+	meta := `"strmMeta":{"eventContractRef":"` + simple + `","consentLevels":[]}`
+	equal(t, c.ok("check", "data-contract", simple, c.file("good.json", `{`+meta+`,"visitor":"v","PageSeen":"/"}`)), map[string]any{"valid": true})
+	c.fails(command.ExitRefused, "field 'visitor' is missing", "check", "data-contract", simple, c.file("bad.json", `{`+meta+`}`))
+	c.fails(command.ExitUsage, "say what to change", "update", "data-contract", draft)
+
 	c.fails(command.ExitRefused, "keyField", "create", "data-contract", "acme/visits/4.0.0", "--schema-definition", schema,
 		"--contract-definition", c.file("none.json", `{"keyField":"nobody"}`))
 	c.fails(command.ExitRefused, "is not a JSON object", "create", "data-contract", "acme/visits/4.0.0", "--schema-definition", schema, "--contract-definition", c.file("list.json", "[]"))

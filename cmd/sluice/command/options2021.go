@@ -5,11 +5,13 @@ import "strings"
 // options2021 are the short options of the command line of 2021 that have more than one letter, by the noun that such a command is
 // about: pflag would read -en as -e with the value n.
 var options2021 = map[string]map[string]string{
-	"sinks": sinkOptions, "sink": sinkOptions,
+	"outputs": outputOptions,
+	"sinks":   sinkOptions, "sink": sinkOptions,
 	"exporters": exporterOptions, "exporter": exporterOptions,
 }
 
 var (
+	outputOptions   = map[string]string{"-cl": "--consent-level", "-clt": "--consent-level-type", "-dn": "--decrypter-name"}
 	sinkOptions     = map[string]string{"-cf": "--credentials-file", "-bn": "--bucket-name"}
 	exporterOptions = map[string]string{"-en": "--exporter-name", "-sn": "--sink-name", "-st": "--sink-type", "-pp": "--path-prefix"}
 )

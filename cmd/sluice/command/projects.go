@@ -19,16 +19,7 @@ func (m *Main) createProject() *cobra.Command {
 	return &cobra.Command{
 		Use: "project NAME", Short: "Make a project; its master secret is shown this once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), http.MethodPost, projectsPath, c.Scope(), map[string]string{"name": args[0]})
-			if err != nil {
-				return err
-			}
-			return m.print(answer, projectColumns)
+			return m.show(cmd, http.MethodPost, projectsPath, false, map[string]string{"name": args[0]}, projectColumns)
 		},
 	}
 }
@@ -42,7 +33,9 @@ func (m *Main) getProject() *cobra.Command {
 }
 
 func (m *Main) deleteProject() *cobra.Command {
-	return m.named("project NAME", "Delete a project that has no streams and contracts any more", http.MethodDelete, projectPath, projectColumns)
+	return m.remover(removal{
+		use: "project NAME", short: "Delete projects that have no streams and contracts any more", columns: projectColumns, path: below(projectPath),
+	})
 }
 
 func (m *Main) updateProject() *cobra.Command {
@@ -64,16 +57,7 @@ func (m *Main) updateProject() *cobra.Command {
 			if len(patch) == 0 {
 				return usagef("nothing to change: give --event-stream or --rotate-master-secret")
 			}
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), http.MethodPatch, projectPath(args[0]), c.Scope(), patch)
-			if err != nil {
-				return err
-			}
-			return m.print(answer, projectColumns)
+			return m.show(cmd, http.MethodPatch, projectPath(args[0]), false, patch, projectColumns)
 		},
 	}
 	cmd.Flags().StringVar(&eventStream, "event-stream", "", "the stream that is the project's own; \"\" for none")

@@ -22,6 +22,15 @@ type saved struct {
 
 // savedPath is the file that keeps a stream's credentials. Names come from users and may hold anything: each is one path element.
 func (m *Main) savedPath(c *client.Client, stream string) (string, error) {
+	dir, err := m.configDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "saved", element(c.Host()), element(c.Project), element(stream)+".json"), nil
+}
+
+// configDir is the folder of all that is kept for the user.
+func (m *Main) configDir() (string, error) {
 	dir := m.env("XDG_CONFIG_HOME")
 	if dir == "" {
 		home := m.env("HOME")
@@ -30,7 +39,28 @@ func (m *Main) savedPath(c *client.Client, stream string) (string, error) {
 		}
 		dir = filepath.Join(home, ".config")
 	}
-	return filepath.Join(dir, "sluice", "saved", element(c.Host()), element(c.Project), element(stream)+".json"), nil
+	return filepath.Join(dir, "sluice"), nil
+}
+
+// writePrivate writes a file that only its owner can read, from its first byte on, in a folder that is made where it is missing.
+func writePrivate(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	// Written beside and renamed: a crash leaves the old file or the new one, and CreateTemp makes it 0600.
+	f, err := os.CreateTemp(filepath.Dir(path), ".saving-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // element makes any name one element of a path that leads nowhere else.
@@ -48,25 +78,12 @@ func (m *Main) save(c *client.Client, stream string, answer []byte) (path string
 	if path, err = m.savedPath(c, stream); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", err
-	}
 	text, err := indented(answer)
 	if err != nil {
 		return "", err
 	}
-	// Written beside and renamed: a crash leaves the old file or the new one, and CreateTemp makes it 0600.
-	f, err := os.CreateTemp(filepath.Dir(path), ".saving-*")
-	if err != nil {
+	if err := writePrivate(path, text); err != nil {
 		return "", err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
 	}
 	return path, nil
 }
@@ -79,14 +96,18 @@ func (m *Main) load(c *client.Client, stream string) (saved, error) {
 	}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return saved{}, fmt.Errorf("no credentials of stream %s are saved for project %s of %s: make the stream with `sluice create stream %s --save`, or give --client-id and --client-secret",
+		return saved{}, fmt.Errorf("no credentials of stream %s are saved for project %s of %s: make the stream with `sluice create stream %s --save`",
 			stream, c.Project, c.Base, stream)
 	}
 	if err != nil {
 		return saved{}, err
 	}
 	var s saved
-	if err := json.Unmarshal([]byte(gjson.GetBytes(text, "credentials.0").Raw), &s.Credentials); err != nil || s.ClientID == "" {
+	made := gjson.GetBytes(text, "credentials")
+	if made.IsArray() { // that of 2021 has one set of them, not a list
+		made = made.Get("0")
+	}
+	if err := json.Unmarshal([]byte(made.Raw), &s.Credentials); err != nil || s.ClientID == "" {
 		return saved{}, fmt.Errorf("%s holds no credentials: delete it and make the stream anew with --save", path)
 	}
 	s.LinkedStream = gjson.GetBytes(text, "linkedStream").Str

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -19,8 +20,8 @@ func (m *Main) simulateEvents() *cobra.Command {
 	s := simulator{main: m}
 	cmd := &cobra.Command{
 		Use: "random-events STREAM", Short: "Send made-up events of the demo contract to a stream", Args: cobra.ExactArgs(1),
-		Long: "Send made-up " + sample.ExampleRef + " events with the saved credentials of a stream (create it with --save), one request each,\n" +
-			"until interrupted or --count is reached. It ends at the first event that is not taken.",
+		Long: "Send made-up " + sample.ExampleRef + " events with the saved credentials of a stream (create it with --save), else with your own token,\n" +
+			"one request each, until interrupted or --count is reached. It ends at the first event that is not taken.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s.interval < 0 || s.count < 0 {
 				return usagef("--interval and --count must not be negative")
@@ -55,12 +56,14 @@ func (s *simulator) run(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	kept, err := s.main.load(c, s.stream)
-	if err != nil {
-		return err
-	}
+	kept, missing := s.main.load(c, s.stream)
 	if kept.LinkedStream != "" {
 		return fmt.Errorf("%s is derived from %s and can only be read: send to %s", s.stream, kept.LinkedStream, kept.LinkedStream)
+	}
+	if missing != nil {
+		if _, _, err := s.own(missing); err != nil {
+			return err
+		}
 	}
 	s.say("Starting to simulate random %s events to stream %s. Sending one event every %d ms.", sample.ExampleRef, s.stream, s.interval)
 	var tick <-chan time.Time
@@ -69,23 +72,34 @@ func (s *simulator) run(ctx context.Context) error {
 		defer t.Stop()
 		tick = t.C
 	}
-	var expires, report time.Time
-	report = time.Now().Add(reportEvery)
+	var expires time.Time
+	report := s.reportAfter(time.Now())
 	sent, body := 0, []byte(nil)
 	for s.count == 0 || sent < s.count {
 		if time.Until(expires) < time.Minute {
-			if c.Token, expires, err = c.AccessToken(ctx, kept.Credentials); err != nil {
+			switch {
+			case missing == nil:
+				c.Token, expires, err = c.AccessToken(ctx, kept.Credentials)
+			default:
+				c.Token, expires, err = s.own(missing)
+			}
+			if err != nil {
 				return s.interrupted(ctx, sent, err)
 			}
 		}
 		body = s.event(body[:0])
-		if err := c.Post(ctx, sample.ExampleRef, body); err != nil {
+		if missing == nil {
+			err = c.Post(ctx, sample.ExampleRef, body)
+		} else {
+			err = c.PostTo(ctx, s.stream, sample.ExampleRef, body)
+		}
+		if err != nil {
 			return s.interrupted(ctx, sent, err)
 		}
 		sent++
-		if time.Now().After(report) {
-			s.say("Sent %d events", sent)
-			report = time.Now().Add(reportEvery)
+		if now := time.Now(); now.After(report) {
+			s.progress(sent)
+			report = s.reportAfter(now)
 		}
 		if tick != nil && sent != s.count {
 			select {
@@ -101,6 +115,22 @@ func (s *simulator) run(ctx context.Context) error {
 	return nil
 }
 
+// lookAgain is after what time the token of a login is asked for again, which renews it.
+const lookAgain = 5 * time.Minute
+
+// own is the caller's token, for a stream whose credentials are missing.
+func (s *simulator) own(missing error) (token string, expires time.Time, err error) {
+	c, err := s.main.authorized()
+	switch {
+	case errors.Is(err, errLoginOver):
+		return "", time.Time{}, err
+	case err != nil:
+		return "", time.Time{}, fmt.Errorf("%w; or log in with `sluice auth login`, or set SLUICE_TOKEN", missing)
+	}
+	defer c.Close()
+	return c.Token, time.Now().Add(lookAgain), nil
+}
+
 // interrupted turns an error that only says we were told to stop into none.
 func (s *simulator) interrupted(ctx context.Context, sent int, err error) error {
 	if ctx.Err() == nil {
@@ -110,8 +140,29 @@ func (s *simulator) interrupted(ctx context.Context, sent int, err error) error 
 	return nil
 }
 
+// reportAfter is when it is next told how far it is: a terminal's line is drawn anew, where a file would fill up.
+func (s *simulator) reportAfter(now time.Time) time.Time {
+	if terminal(s.main.Stderr) {
+		return now.Add(redraw)
+	}
+	return now.Add(reportEvery)
+}
+
+func (s *simulator) progress(sent int) {
+	switch {
+	case !terminal(s.main.Stderr):
+		s.say("Sent %d events", sent)
+	case s.quiet:
+	case s.count > 0:
+		s.main.counted(sent, s.count, "events sent")
+	default:
+		fmt.Fprintf(s.main.Stderr, "%s%d events sent", wipe, sent)
+	}
+}
+
 func (s *simulator) say(format string, args ...any) {
 	if !s.quiet {
+		s.main.clearLine()
 		fmt.Fprintf(s.main.Stderr, format+"\n", args...)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"github.com/tidwall/gjson"
 )
 
 const sinksPath = "/v1/sinks"
@@ -22,7 +21,7 @@ func sinkPath(name string) string { return sinksPath + "/" + url.PathEscape(name
 func (m *Main) sinks() *cobra.Command {
 	cmd := &cobra.Command{Use: "sinks", Short: "Buckets and folders to export to", Args: cobra.ArbitraryArgs, RunE: m.group}
 	list, get, del := m.listSinks(), m.getSink(), m.deleteSink()
-	list.Use, list.Aliases, get.Use, del.Use = "list", nil, "get NAME", "delete NAME"
+	list.Use, list.Aliases, get.Use, del.Use = "list", nil, "get NAME", "delete NAME..."
 	create := m.createSink()
 	create.Use = "create"
 	cmd.AddCommand(create, list, get, del)
@@ -31,8 +30,8 @@ func (m *Main) sinks() *cobra.Command {
 
 // createSink is `create sink`, with a command below it for each type.
 func (m *Main) createSink() *cobra.Command {
-	cmd := &cobra.Command{Use: "sink", Short: "Make a sink: s3 or folder", Args: cobra.ArbitraryArgs, RunE: m.group}
-	cmd.AddCommand(m.createS3(), m.createFolder())
+	cmd := &cobra.Command{Use: "sink", Short: "Make a sink: s3, gcs or folder", Args: cobra.ArbitraryArgs, RunE: m.group}
+	cmd.AddCommand(m.createS3(), m.createGCS(), m.createFolder())
 	return cmd
 }
 
@@ -101,43 +100,13 @@ func (m *Main) getSink() *cobra.Command {
 }
 
 func (m *Main) deleteSink() *cobra.Command {
-	var recursive bool
-	cmd := &cobra.Command{
-		Use: "sink NAME", Short: "Delete a sink; what was written there stays", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			query := c.Scope()
-			if recursive {
-				query.Set("recursive", "true")
-			}
-			answer, err := c.Call(cmd.Context(), http.MethodDelete, sinkPath(args[0]), query, nil)
-			if err != nil {
-				return err
-			}
-			if sink := gjson.GetBytes(answer, "sink"); m.flags.output == "table" && sink.Exists() {
-				answer = []byte(sink.Raw)
-			}
-			return m.print(answer, sinkColumns)
-		},
-	}
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "delete the exporters that write to it too")
-	return cmd
+	return m.remover(removal{
+		use: "sink NAME", short: "Delete sinks; what was written there stays", columns: sinkColumns,
+		path: below(sinkPath), recursive: "delete the exporters that write to them too", rows: treeRows("sink"),
+	})
 }
 
 // post makes a resource and prints the answer.
 func (m *Main) post(cmd *cobra.Command, path string, body any, columns []column) error {
-	c, err := m.authorized()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	answer, err := c.Call(cmd.Context(), http.MethodPost, path, c.Scope(), body)
-	if err != nil {
-		return err
-	}
-	return m.print(answer, columns)
+	return m.show(cmd, http.MethodPost, path, false, body, columns)
 }

@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/tidwall/gjson"
@@ -11,22 +12,23 @@ import (
 )
 
 var streamColumns = []column{
-	{"STREAM", "ref.name"}, {"DERIVED FROM", "linkedStream"}, {"CONSENT LEVEL TYPE", "consentLevelType"}, {"CONSENT LEVELS", "consentLevels"},
-	{"ENABLED", "enabled"}, {"CONTRACT", "contract"}, {"DESCRIPTION", "description"},
+	{"STREAM", "ref.name or name"}, {"DERIVED FROM", "linkedStream"}, {"CONSENT LEVEL TYPE", "consentLevelType"}, {"CONSENT LEVELS", "consentLevels"},
+	{"ENABLED", "enabled"}, {"CONTRACT", "contract"}, {"TAGS", "tags"}, {"CLIENT ID", "credentials.0.clientId or credentials.clientId"}, {"DESCRIPTION", "description"},
 }
 
-func (m *Main) createStream() *cobra.Command {
-	var derivedFrom, consentType, description, payload, contract string
+func (m *Main) createStream(old bool) *cobra.Command {
+	var derivedFrom, consentType, description, payload, contract, sink string
 	var levels []int
 	var tags []string
-	var save bool
+	var save, packed bool
+	var masks maskFlags
 	cmd := &cobra.Command{
 		Use: "stream [NAME]", Short: "Make a stream, or one derived from another",
 		Long: "Make a stream; its credentials are shown this once.\n\n" +
 			"With --derived-from it shows the events of another stream whose consent covers --levels, their personal fields of these levels\n" +
 			"in clear. CUMULATIVE takes one level N: an event passes when its highest level is N or more, and fields up to N are clear.\n" +
 			"GRANULAR takes several: an event passes when it has all of them, and fields of exactly these are clear.\n" +
-			"NAME may be left out then: <source>-<levels>.",
+			"NAME may be left out then: <source>-<levels>, or <source>-M<levels> with --masked-fields, which shows what is clear there as hashes.",
 		Example: "  sluice create stream web --save\n  sluice create stream --derived-from web --levels 0,1 --consent-type GRANULAR",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,38 +43,27 @@ func (m *Main) createStream() *cobra.Command {
 				return usagef("--levels and --consent-type are for a derived stream: name its source with --derived-from")
 			case derivedFrom != "" && len(levels) == 0:
 				return usagef("a derived stream needs --levels, such as --levels 2")
+			case derivedFrom == "" && (len(masks.fields) > 0 || masks.seed != ""):
+				return usagef("--masked-fields and --mask-seed are for a derived stream: name its source with --derived-from")
+			case payload == "" && (sink != "" || packed):
+				return usagef("--sink and --gzip are for a stream with --payload")
 			case derivedFrom != "" && (payload != "" || contract != ""):
 				return usagef("a derived stream takes --payload and --contract from its source")
 			}
 			if derivedFrom != "" {
 				body["linkedStream"], body["consentLevels"] = derivedFrom, levels
 			}
-			for member, value := range map[string]string{"consentLevelType": consentType, "description": description, "payload": payload, "contract": contract} {
-				if value != "" {
-					body[member] = value
-				}
+			setTexts(body, map[string]string{"consentLevelType": strings.ToUpper(consentType), "description": description, "payload": payload, "contract": contract, "sink": sink})
+			if packed {
+				body["gzip"] = true
 			}
 			if len(tags) > 0 {
 				body["tags"] = tags
 			}
-			c, err := m.authorized()
-			if err != nil {
+			if err := masks.set(body); err != nil {
 				return err
 			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), http.MethodPost, "/v1/streams", c.Scope(), body)
-			if err != nil {
-				return err
-			}
-			if err := m.print(answer, streamColumns); err != nil || !save {
-				return err
-			}
-			path, err := m.save(c, gjson.GetBytes(answer, "ref.name").Str, answer)
-			if err != nil {
-				return fmt.Errorf("the stream was made, but its credentials could not be saved: %w", err)
-			}
-			fmt.Fprintf(m.Stderr, "credentials saved in %s\n", path)
-			return nil
+			return m.makeStream(cmd, "/v1/streams", body, old, save)
 		},
 	}
 	f := cmd.Flags()
@@ -81,25 +72,83 @@ func (m *Main) createStream() *cobra.Command {
 	f.StringVar(&consentType, "consent-type", "", "CUMULATIVE or GRANULAR (default CUMULATIVE)")
 	f.StringVarP(&description, "description", "d", "", "what the stream is for")
 	f.StringSliceVar(&tags, "tags", nil, "tags, by commas")
+	f.StringSliceVarP(&tags, "tag", "t", nil, "a tag; may be given several times")
+	masks.register(f)
 	f.StringVar(&payload, "payload", "", "json or xml: takes any such payload, without a contract")
+	f.StringVar(&sink, "sink", "", "with --payload: the sink that payloads land in (default the server's folder)")
+	f.BoolVar(&packed, "gzip", false, "with --payload: payloads land packed")
 	f.StringVar(&contract, "contract", "", "contract of bulk lines that name none")
 	f.BoolVar(&save, "save", false, "keep the credentials in a file of your own, for simulate and listen")
 	return cmd
 }
 
-func (m *Main) listStreams() *cobra.Command {
-	return m.reader("stream", "List the streams of the project", "/v1/streams", streamColumns)
+// makeStream makes a source or a derived stream, prints it, and keeps its credentials where they are wanted.
+func (m *Main) makeStream(cmd *cobra.Command, path string, body map[string]any, old, save bool) error {
+	c, err := m.authorized()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	answer, err := m.call(cmd.Context(), c, http.MethodPost, path, shape2021(c.Scope(), old), body)
+	if err != nil {
+		return err
+	}
+	if err := m.print(answer, streamColumns); err != nil || !save {
+		return err
+	}
+	kept, err := m.save(c, streamName(answer), answer)
+	if err != nil {
+		return fmt.Errorf("the stream was made, but its credentials could not be saved: %w", err)
+	}
+	fmt.Fprintf(m.Stderr, "credentials saved in %s\n", kept)
+	return nil
 }
 
-func (m *Main) getStream() *cobra.Command {
-	return m.named("stream NAME", "Show a stream, without its secret", http.MethodGet, client.StreamPath, streamColumns)
+// streamName is a stream's name, in either shape.
+func streamName(stream []byte) string {
+	return first(gjson.GetBytes(stream, "ref.name").Str, gjson.GetBytes(stream, "name").Str)
+}
+
+func (m *Main) listStreams(old bool) *cobra.Command {
+	return &cobra.Command{
+		Use: "stream", Aliases: []string{"streams"}, Short: "List the streams of the project", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return m.show(cmd, http.MethodGet, "/v1/streams", old, nil, streamColumns)
+		},
+	}
+}
+
+func (m *Main) getStream(old bool) *cobra.Command {
+	var recursive bool
+	cmd := &cobra.Command{
+		Use: "stream NAME", Short: "Show a stream, without its secret", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := m.authorized()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			query := shape2021(c.Scope(), old)
+			if recursive {
+				query.Set("recursive", "true")
+			}
+			answer, err := m.call(cmd.Context(), c, http.MethodGet, client.StreamPath(args[0]), query, nil)
+			if err != nil {
+				return err
+			}
+			return m.printTree(answer, treeRows("stream", "derived"), streamColumns)
+		},
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "with what depends on it")
+	return cmd
 }
 
 func (m *Main) updateStream() *cobra.Command {
 	var enable, disable bool
 	var eventRate, eventCount int64
-	var description, contract, retention, retentionBytes string
+	var description, contract, retention, retentionBytes, consentType string
 	var tags []string
+	var levels []int
 	cmd := &cobra.Command{
 		Use: "stream NAME", Short: "Change a stream", Args: cobra.ExactArgs(1),
 		Example: "  sluice update stream web --event-rate 500\n  sluice update stream web --disable",
@@ -127,24 +176,16 @@ func (m *Main) updateStream() *cobra.Command {
 			}{
 				"description": {"description", description}, "contract": {"contract", contract}, "tags": {"tags", append([]string{}, tags...)},
 				"retention": {"retention", retention}, "retention-bytes": {"retentionBytes", retentionBytes},
+				"levels": {"consentLevels", levels}, "consent-type": {"consentLevelType", strings.ToUpper(consentType)},
 			} {
 				if changed(flag) {
 					patch[set.member] = set.value
 				}
 			}
 			if len(patch) == 0 {
-				return usagef("nothing to change: give at least one of --enable, --disable, --event-rate, --event-count, --retention, --retention-bytes, --description, --tags, --contract")
+				return usagef("nothing to change: give at least one of --enable, --disable, --event-rate, --event-count, --retention, --retention-bytes, --description, --tags, --contract, --levels, --consent-type")
 			}
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), http.MethodPatch, client.StreamPath(args[0]), c.Scope(), patch)
-			if err != nil {
-				return err
-			}
-			return m.print(answer, streamColumns)
+			return m.show(cmd, http.MethodPatch, client.StreamPath(args[0]), false, patch, streamColumns)
 		},
 	}
 	f := cmd.Flags()
@@ -157,53 +198,31 @@ func (m *Main) updateStream() *cobra.Command {
 	f.StringVarP(&description, "description", "d", "", "what the stream is for")
 	f.StringSliceVar(&tags, "tags", nil, "tags, by commas")
 	f.StringVar(&contract, "contract", "", "contract of bulk lines that name none")
+	f.IntSliceVar(&levels, "levels", nil, "consent levels of a derived stream, by commas")
+	f.StringVar(&consentType, "consent-type", "", "of a derived stream: CUMULATIVE or GRANULAR")
 	return cmd
 }
 
-func (m *Main) deleteStream() *cobra.Command {
-	var recursive bool
-	cmd := &cobra.Command{
-		Use: "stream NAME", Short: "Delete a stream with its events and keys; prints what went", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			query := c.Scope()
-			if recursive {
-				query.Set("recursive", "true")
-			}
-			answer, err := c.Call(cmd.Context(), http.MethodDelete, client.StreamPath(args[0]), query, nil)
-			if err != nil {
-				return err
-			}
-			gone := []string{args[0]}
-			for _, d := range gjson.GetBytes(answer, "derived.#.ref.name").Array() {
-				gone = append(gone, d.Str)
-			}
-			for _, name := range gone {
-				if err := m.unsave(c, name); err != nil {
-					fmt.Fprintf(m.Stderr, "sluice: warning: the saved credentials of %s are still there: %v\n", name, err)
-				}
-			}
-			return m.printDeleted(answer)
-		},
-	}
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "delete what depends on it too")
-	return cmd
+func (m *Main) deleteStream(old bool) *cobra.Command {
+	return m.remover(removal{
+		use: "stream NAME", short: "Delete streams with their events and keys; prints what went", old: old, columns: streamColumns,
+		path: below(client.StreamPath), recursive: "delete what depends on them too", rows: treeRows("stream", "derived"), gone: m.unsaveStreams,
+	})
 }
 
-// printDeleted writes what a delete took along; as a table, a row for each stream.
-func (m *Main) printDeleted(answer []byte) error {
-	if m.flags.output == "table" && gjson.GetBytes(answer, "stream").Exists() {
-		rows := "[" + gjson.GetBytes(answer, "stream").Raw
-		for _, d := range gjson.GetBytes(answer, "derived").Array() {
-			rows += "," + d.Raw
+// unsaveStreams forgets the saved credentials of a deleted stream and of what went along.
+func (m *Main) unsaveStreams(c *client.Client, name string, answer gjson.Result) {
+	gone := []string{name}
+	for _, path := range []string{"derived.#.ref.name", "derived.#.name"} {
+		for _, d := range answer.Get(path).Array() {
+			gone = append(gone, d.Str)
 		}
-		answer = []byte(rows + "]")
 	}
-	return m.print(answer, streamColumns)
+	for _, name := range gone {
+		if err := m.unsave(c, name); err != nil {
+			fmt.Fprintf(m.Stderr, "sluice: warning: the saved credentials of %s are still there: %v\n", name, err)
+		}
+	}
 }
 
 // reader is the command that shows a collection.
@@ -211,16 +230,7 @@ func (m *Main) reader(use, short, path string, columns []column) *cobra.Command 
 	return &cobra.Command{
 		Use: use, Aliases: []string{use + "s"}, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), http.MethodGet, path, c.Scope(), nil)
-			if err != nil {
-				return err
-			}
-			return m.print(answer, columns)
+			return m.show(cmd, http.MethodGet, path, false, nil, columns)
 		},
 	}
 }
@@ -230,16 +240,21 @@ func (m *Main) named(use, short, method string, path func(string) string, column
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.authorized()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			answer, err := c.Call(cmd.Context(), method, path(args[0]), c.Scope(), nil)
-			if err != nil {
-				return err
-			}
-			return m.print(answer, columns)
+			return m.show(cmd, method, path(args[0]), false, nil, columns)
 		},
 	}
+}
+
+// show makes one call in the project, in the shape of 2021 where old is set, and prints the answer.
+func (m *Main) show(cmd *cobra.Command, method, path string, old bool, body any, columns []column) error {
+	c, err := m.authorized()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	answer, err := m.call(cmd.Context(), c, method, path, shape2021(c.Scope(), old), body)
+	if err != nil {
+		return err
+	}
+	return m.print(answer, columns)
 }

@@ -43,7 +43,7 @@ func (w *webhookFlags) bind(cmd *cobra.Command) {
 	f.StringSliceVar(&w.types, "types", nil, "event types that are delivered, by commas (default all)")
 	f.StringArrayVar(&w.headers, "header", nil, "a header of every request, as name=value; may be given several times")
 	f.StringVar(&w.authorization, "authorization", "", "value of the header Authorization")
-	f.StringVar(&w.ordering, "ordering", "fifo", "fifo: one at a time, in order; key: in order for each key link; none: up to 64 at a time")
+	f.StringVar(&w.ordering, "ordering", "fifo", "fifo: one at a time, in order; key: in order for each key link, of Airship events for each device; none: up to 64 at a time")
 	f.StringSliceVar(&w.retry, "retry", nil, "pauses between the attempts, by commas (default 5s,5m,30m,2h,5h,10h,10h)")
 	f.StringVar(&w.envelope, "envelope", "airship", "airship: id, type, offset and times around the event; none: the event itself")
 	f.StringVar(&w.timeout, "timeout", "", "how long one attempt may take (default 15s)")
@@ -97,7 +97,7 @@ func (m *Main) createWebhook() *cobra.Command {
 					body[member] = value
 				}
 			}
-			return m.webhookCall(cmd, http.MethodPost, "/v1/webhooks", body, webhookColumns)
+			return m.show(cmd, http.MethodPost, "/v1/webhooks", false, body, webhookColumns)
 		},
 	}
 	w.bind(cmd)
@@ -116,7 +116,9 @@ func (m *Main) getWebhook() *cobra.Command {
 }
 
 func (m *Main) deleteWebhook() *cobra.Command {
-	return m.named("webhook NAME", "Delete a webhook, with its place and its dead letters", http.MethodDelete, webhookPath, webhookColumns)
+	return m.remover(removal{
+		use: "webhook NAME", short: "Delete webhooks, with their places and dead letters", columns: webhookColumns, path: below(webhookPath),
+	})
 }
 
 func (m *Main) updateWebhook() *cobra.Command {
@@ -143,7 +145,7 @@ func (m *Main) updateWebhook() *cobra.Command {
 			if len(body) == 0 {
 				return usagef("nothing to change: see `sluice update webhook --help` for what can be")
 			}
-			return m.webhookCall(cmd, http.MethodPatch, webhookPath(args[0]), body, webhookColumns)
+			return m.show(cmd, http.MethodPatch, webhookPath(args[0]), false, body, webhookColumns)
 		},
 	}
 	w.bind(cmd)
@@ -195,7 +197,7 @@ func (m *Main) replayWebhook() *cobra.Command {
 			default:
 				return usagef("give --from (and --to), --dead-letter or --all-dead-letters")
 			}
-			return m.webhookCall(cmd, http.MethodPost, webhookPath(args[0])+"/replay", body, []column{{"REPLAY", "id"}})
+			return m.show(cmd, http.MethodPost, webhookPath(args[0])+"/replay", false, body, []column{{"REPLAY", "id"}})
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "behind which position: EARLIEST, an offset (exclusive), a time, or -N")
@@ -203,20 +205,6 @@ func (m *Main) replayWebhook() *cobra.Command {
 	cmd.Flags().StringArrayVar(&dead, "dead-letter", nil, "id of a dead letter; may be given several times")
 	cmd.Flags().BoolVar(&all, "all-dead-letters", false, "every dead letter")
 	return cmd
-}
-
-// webhookCall makes one call and prints the answer.
-func (m *Main) webhookCall(cmd *cobra.Command, method, path string, body any, columns []column) error {
-	c, err := m.authorized()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	answer, err := c.Call(cmd.Context(), method, path, c.Scope(), body)
-	if err != nil {
-		return err
-	}
-	return m.print(answer, columns)
 }
 
 func (m *Main) verifyWebhook() *cobra.Command {

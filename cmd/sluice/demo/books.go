@@ -15,8 +15,11 @@ const (
 	// perRound is how many events are sent before the books are balanced and begun anew: the ledger remembers every event, some 20 MB
 	// in all, and a demo may run for days.
 	perRound = 20_000
-	// patience is how long readers may take for what was accepted before it counts as lost.
-	patience = 15 * time.Second
+	// roundTime ends a round whose events come slowly: the token they are sent with lives for an hour.
+	roundTime = 10 * time.Minute
+	// patience is how long consumers may take for what was accepted before it counts as lost: a window of the export and the linger of the
+	// webhook, many times over, for a busy machine.
+	patience = time.Minute
 )
 
 // books are what was sent and what arrived, of the round that runs and in total of those before. Safe for concurrent use.
@@ -28,22 +31,24 @@ type books struct {
 	accepted, refused, unsettled int // of closed rounds
 }
 
-// page is one reader's part of the books.
+// page is one consumer's part of the books.
 type page struct {
-	streamInfo
+	consumer
 
 	mu     sync.Mutex
 	audit  *verify.Reader
-	others int
+	others int           // events that are not ours
+	units  int           // files or batches
+	wrong  int           // deliveries that were not signed
 	total  verify.Report // of closed rounds
 	closed bool
 	last   chan struct{} // closed when the round's last event has arrived
 }
 
-func newBooks(streams []streamInfo) *books {
+func newBooks(consumers []consumer) *books {
 	b := &books{}
-	for _, s := range streams {
-		b.pages = append(b.pages, &page{streamInfo: s, total: verify.Report{Counts: map[verify.Kind]int{}}})
+	for _, c := range consumers {
+		b.pages = append(b.pages, &page{consumer: c, total: verify.Report{Counts: map[verify.Kind]int{}}})
 	}
 	return b
 }
@@ -89,7 +94,21 @@ func (b *books) close() {
 	}
 }
 
-// await returns when every reader has the round's last event. The stream's order makes it enough: what was sent before has arrived by
+// counted counts a file or a batch.
+func (p *page) counted() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.units++
+}
+
+// refused counts a delivery that was not signed as it has to be.
+func (p *page) refused() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrong++
+}
+
+// await returns when every consumer has the round's last event. The stream's order makes it enough: what was sent before has arrived by
 // then, or never will. After a while it gives up, and the books say what is lost; the error is that nothing can come any more.
 func (b *books) await(readCtx context.Context) error {
 	deadline := time.After(patience)
@@ -99,7 +118,7 @@ func (b *books) await(readCtx context.Context) error {
 		case <-deadline:
 			return nil
 		case <-readCtx.Done():
-			return fmt.Errorf("stream %s: %w", p.name, context.Cause(readCtx))
+			return fmt.Errorf("%s: %w", p.label, context.Cause(readCtx))
 		}
 	}
 	return nil

@@ -1,6 +1,6 @@
 // Package demo shows the whole street of Sluice on a fresh machine, and proves it: producers post made-up events over real HTTP to a
-// node in this process, readers take them out again over real HTTP, and loadtest/verify, which shares no code with what it checks, works
-// out from what was sent what each reader has to see. In the end nothing may be lost, doubled, out of order, or shown against consent.
+// node in this process, consumers take them out again at every door, as lines, over a websocket, by a webhook and as files, and
+// loadtest/verify, which shares no code with what it checks, works out from what was sent what each consumer has to see. In the end nothing may be lost, doubled, out of order, or shown against consent.
 package demo
 
 import (
@@ -27,8 +27,17 @@ type Options struct {
 	Out  io.Writer     // where it is told what happens; written by one goroutine at a time
 }
 
-// Server runs a node for the demo: a fresh one in dir on the address listen, with that admin token. It calls ready once with the URL it
-// is reached at, and returns after ctx ended, when everything accepted is in the log.
+// Settings are what a node has to be told for a demo, as the variables of its environment: webhooks may be sent to this machine, and
+// exports have short windows.
+func Settings(dir, listen string) []string {
+	return []string{
+		"SLUICE_LISTEN=" + listen, "SLUICE_DATA=" + dir, "SLUICE_LOG_LEVEL=warn",
+		"SLUICE_WEBHOOKS_ALLOW_CIDRS=127.0.0.1", "SLUICE_EXPORT_MIN_INTERVAL=" + exportInterval.String(),
+	}
+}
+
+// Server runs a node for the demo: a fresh one with the Settings of dir and listen, with that admin token and with a test server. It calls ready once with
+// the URL it is reached at, and returns after ctx ended, when everything accepted is in the log.
 type Server func(ctx context.Context, dir, listen, adminToken string, ready func(url string)) error
 
 // ErrUnbalanced is the verdict that something was lost, doubled, out of order or shown against consent; the summary says what.
@@ -65,7 +74,7 @@ func Run(ctx context.Context, o Options, serve Server) (err error) {
 		cancel() // without a server there is nothing to show
 		stopped <- err
 	}()
-	err = show(showCtx, o, url, admin)
+	err = show(showCtx, o, url, admin, dir)
 	stop()
 	return errors.Join(err, <-stopped)
 }
@@ -82,7 +91,7 @@ func listenOn() string {
 }
 
 // show makes the streams, opens the readers, lets the producers run, and balances the books.
-func show(ctx context.Context, o Options, url, admin string) error {
+func show(ctx context.Context, o Options, url, admin, dir string) error {
 	c, err := client.New(url, admin, "default", "sluice-demo", "")
 	if err != nil {
 		return err
@@ -92,26 +101,32 @@ func show(ctx context.Context, o Options, url, admin string) error {
 	if err != nil {
 		return err
 	}
-	screen := &screen{out: o.Out, next: map[string]time.Time{}}
-	screen.introduce(c, streams)
-	books := newBooks(streams)
-
-	// Readers outlive the producers: what was accepted has to arrive before they may stop.
+	// Consumers outlive the producers: what was accepted has to arrive before they may stop.
 	readCtx, stopReading := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopReading()
 	reading, readCtx := errgroup.WithContext(readCtx)
-	for i, s := range streams {
-		lines, err := s.open(readCtx, c)
-		if err != nil {
-			stopReading()
-			return errors.Join(fmt.Errorf("stream %s cannot be read: %w", s.name, err), reading.Wait())
-		}
-		reading.Go(func() error { return read(readCtx, lines, books.pages[i], screen) })
+	consumers, lives, err := doors(readCtx, c, streams, dir)
+	screen := &screen{out: o.Out, next: map[string]time.Time{}}
+	books := newBooks(consumers)
+	books.open()
+	if err != nil {
+		stopReading()
+	} else {
+		screen.introduce(c, streams[0], consumers)
+	}
+	for _, p := range books.pages {
+		reading.Go(func() error { return p.read(readCtx, p, screen) })
+	}
+	if lives != nil {
+		reading.Go(func() error { return lives.run(readCtx, screen) })
+	}
+	if err != nil {
+		return errors.Join(err, reading.Wait())
 	}
 	err = send(ctx, readCtx, o, c, streams[0], books, screen)
 	stopReading()
 	err = errors.Join(err, reading.Wait())
-	if balanced := screen.summary(books); !balanced {
+	if balanced := screen.summary(books, lives); !balanced {
 		err = errors.Join(ErrUnbalanced, err)
 	}
 	return err
@@ -141,8 +156,8 @@ func send(ctx, readCtx context.Context, o Options, c *client.Client, to streamIn
 	}
 	closing := newProducer(closingProducer, o, sender)
 	for ctx.Err() == nil {
-		books.open()
-		sending, sendCtx := errgroup.WithContext(ctx)
+		roundCtx, over := context.WithTimeout(ctx, roundTime)
+		sending, sendCtx := errgroup.WithContext(roundCtx)
 		for _, p := range crew {
 			sending.Go(func() error { return p.run(sendCtx, books) })
 		}
@@ -156,6 +171,7 @@ func send(ctx, readCtx context.Context, o Options, c *client.Client, to streamIn
 				screen.tell(books)
 			}
 		}
+		over()
 		if err == nil {
 			err = closing.postLast(context.WithoutCancel(ctx), books)
 		}
@@ -163,6 +179,7 @@ func send(ctx, readCtx context.Context, o Options, c *client.Client, to streamIn
 			err = books.await(readCtx)
 		}
 		books.close()
+		books.open()
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os/exec"
@@ -34,12 +33,12 @@ func TestMain(m *testing.M) {
 
 // serve is a real node.
 func serve(ctx context.Context, dir, _, admin string, ready func(url string)) error {
-	l, err := config.Load(config.Sources{Env: []string{"SLUICE_LISTEN=127.0.0.1:0", "SLUICE_DATA=" + dir}})
+	l, err := config.Load(config.Sources{Env: demo.Settings(dir, "127.0.0.1:0")})
 	if err != nil {
 		return err
 	}
 	return node.Run(ctx, node.Options{
-		Config: l.Config, AdminToken: admin, Log: slog.New(slog.DiscardHandler), Ready: func(s node.Started) { ready(s.URL) },
+		Config: l.Config, AdminToken: admin, TestServer: &node.TestServer{Seed: 7, Rate: 50}, Log: slog.New(slog.DiscardHandler), Ready: func(s node.Started) { ready(s.URL) },
 	})
 }
 
@@ -61,28 +60,56 @@ func (s *screen) String() string {
 	return s.b.String()
 }
 
-var summary = regexp.MustCompile(`(?s)(\d+) events accepted\n  demo +received (\d+), dropped for consent 0\n  demo-2 +received (\d+), dropped for consent (\d+)\n  demo-0-1 +received (\d+), dropped for consent (\d+)\n`)
+// tally is a consumer's line of the summary.
+var tally = regexp.MustCompile(`(?m)^  (demo\S* \w+) +received (\d+), dropped for consent (\d+)`)
+
+// tallied reads the summary: what was accepted, and what each consumer received and was not to see.
+func tallied(t *testing.T, out string) (accepted int, consumers map[string][2]int) {
+	t.Helper()
+	n := func(text string) int { v, _ := strconv.Atoi(text); return v }
+	m := regexp.MustCompile(`(?m)^(\d+) events accepted$`).FindStringSubmatch(out)
+	if m == nil {
+		t.Fatalf("there is no summary in\n%s", out)
+	}
+	consumers = map[string][2]int{}
+	for _, c := range tally.FindAllStringSubmatch(out, -1) {
+		consumers[c[1]] = [2]int{n(c[2]), n(c[3])}
+	}
+	return n(m[1]), consumers
+}
 
 func TestBooksBalance(t *testing.T) {
+	t.Parallel()
 	out := &screen{}
 	if err := demo.Run(t.Context(), demo.Options{For: 2 * time.Second, Rate: 300, Seed: 7, Out: out}, serve); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	m := summary.FindStringSubmatch(out.String())
-	if m == nil || !strings.HasSuffix(out.String(), "\nnothing lost, nothing doubled\n") {
+	if !strings.HasSuffix(out.String(), "\nnothing lost, nothing doubled\n") {
 		t.Fatalf("the summary is\n%s", out)
 	}
-	n := func(i int) int { v, _ := strconv.Atoi(m[i]); return v }
-	if n(1) < 50 || n(1) != n(2) || n(1) != n(3)+n(4) || n(1) != n(5)+n(6) || n(3) == 0 || n(4) == 0 || n(5) == 0 || n(6) == 0 || n(3) == n(5) {
-		t.Errorf("the counts are %v", m[1:])
+	accepted, consumers := tallied(t, out.String())
+	for door, stream := range map[string]string{
+		"demo lines": "demo", "demo-2 lines": "demo-2", "demo-0-1 lines": "demo-0-1", "demo-0-1 websocket": "demo-0-1", "demo-2 webhook": "demo-2", "demo folder": "demo",
+	} {
+		got, ok := consumers[door]
+		if !ok || accepted < 50 || got[0]+got[1] != accepted || got != consumers[stream+" lines"] || (got[1] == 0) != (stream == "demo") || got[0] == 0 {
+			t.Errorf("%s: %v of %d accepted, in\n%s", door, got, accepted, out)
+		}
 	}
-	if lines := strings.Count(out.String(), "\n"); lines > 60 {
+	if len(consumers) != 6 || consumers["demo-2 lines"] == consumers["demo-0-1 lines"] {
+		t.Errorf("the counts are %v", consumers)
+	}
+	if m := regexp.MustCompile(`(?m)^  test server +received (\d+), as the log has them$`).FindStringSubmatch(out.String()); m == nil || m[1] == "0" {
+		t.Errorf("nothing of the test server in\n%s", out)
+	}
+	if lines := strings.Count(out.String(), "\n"); lines > 80 {
 		t.Errorf("%d lines in two seconds are a flood:\n%s", lines, out)
 	}
 }
 
 // The commands it prints work as they are, and what they send and forget does not disturb the books.
 func TestPastedCommands(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Logf("%s is not installed: the commands are left to .ci/run", tool)
@@ -96,7 +123,7 @@ func TestPastedCommands(t *testing.T) {
 	go func() { done <- demo.Run(ctx, demo.Options{Rate: 100, Seed: 7, Out: out}, serve) }()
 	paste := regexp.MustCompile(`(?m)^  (curl .*)$`)
 	var commands []string
-	for deadline := time.Now().Add(20 * time.Second); len(commands) < 5; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); len(commands) < 9; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d commands in\n%s", len(commands), out)
 		}
@@ -105,25 +132,58 @@ func TestPastedCommands(t *testing.T) {
 			commands = append(commands, m[1])
 		}
 	}
-	time.Sleep(500 * time.Millisecond) // for the first three events of those who agreed to level 2
-	for i, want := range []string{`"strmMeta"`, "204 No Content", `"forgotten":true`, `"offset":"`, `"linkedStream":"demo"`} {
-		// The endless ones end with their reader.
-		text, err := exec.CommandContext(t.Context(), "sh", "-c", "timeout 1 "+commands[i]).CombinedOutput()
-		if !strings.Contains(string(text), want) {
-			t.Errorf("%s\ngave %.300s (%v), want %s", commands[i], text, err, want)
+	for i, want := range []string{`"strmMeta"`, "204 No Content", `"forgotten":true`, `"offset":"`, `"offset":"`, `"kind":"webhook"`, `"linkedStream":"demo"`, "data: {", `"status":204`} {
+		// Those that wait for something that is not there yet are typed again.
+		for deadline := time.Now().Add(2 * time.Minute); ; {
+			text := shown(t, commands[i], want, 30*time.Second)
+			if strings.Contains(text, want) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("%s\ngave %.300s, want %s", commands[i], text, want)
+				break
+			}
 		}
 	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if !strings.Contains(out.String(), "and 1 that others sent") || !strings.Contains(out.String(), "nothing lost, nothing doubled") {
+	if !strings.Contains(out.String(), ", and 1 that others sent") || !strings.Contains(out.String(), "nothing lost, nothing doubled") {
 		t.Errorf("the summary is\n%s", out)
 	}
 }
 
+// shown runs a command until it has printed what is wanted, has ended, or has had its time, and gives what it printed.
+func shown(t *testing.T, command, want string, most time.Duration) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+command)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	buf := make([]byte, 64<<10)
+	for !strings.Contains(text.String(), want) {
+		n, err := out.Read(buf)
+		text.Write(buf[:n])
+		if err != nil {
+			break
+		}
+	}
+	cancel() // an endless one ends with its reader
+	_ = cmd.Wait()
+	return text.String()
+}
+
 // Whatever goes wrong between the log and a reader is found. Each case stands between the demo and a real node and spoils one line.
 func TestBooksDoNotBalance(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(line string) string
 		says  string
@@ -137,6 +197,7 @@ func TestBooksDoNotBalance(t *testing.T) {
 		"not an event": {func(string) string { return "nonsense\n" }, "is no event"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			out := &screen{}
 			err := demo.Run(t.Context(), demo.Options{For: 400 * time.Millisecond, Rate: 400, Seed: 7, Out: out}, spoiled(c.spoil))
 			if !errors.Is(err, demo.ErrUnbalanced) {
@@ -151,37 +212,18 @@ func TestBooksDoNotBalance(t *testing.T) {
 
 // spoiled is a node behind a proxy that spoils the third line of stream demo.
 func spoiled(spoil func(string) string) demo.Server {
-	return func(ctx context.Context, dir, listen, admin string, ready func(string)) error {
-		var between *httptest.Server
-		defer func() {
-			if between != nil {
-				between.CloseClientConnections()
-				between.Close()
+	return between(func(w http.ResponseWriter, r *http.Request, _ *url.URL, pass http.Handler) {
+		if strings.HasSuffix(r.URL.Path, "/demo/events") {
+			r.Header.Del("Accept-Encoding")
+			proxy := *pass.(*httputil.ReverseProxy)
+			proxy.ModifyResponse = func(r *http.Response) error {
+				r.Body = respell(r.Body, 3, spoil)
+				return nil
 			}
-		}()
-		return serve(ctx, dir, listen, admin, func(to string) {
-			target, err := url.Parse(to)
-			if err != nil {
-				panic(err)
-			}
-			proxy := &httputil.ReverseProxy{
-				FlushInterval: -1,
-				Transport:     &http.Transport{DisableKeepAlives: true},
-				Rewrite: func(r *httputil.ProxyRequest) {
-					r.SetURL(target)
-					r.Out.Header.Del("Accept-Encoding")
-				},
-				ModifyResponse: func(r *http.Response) error {
-					if strings.HasSuffix(r.Request.URL.Path, "/demo/events") {
-						r.Body = respell(r.Body, 3, spoil)
-					}
-					return nil
-				},
-			}
-			between = httptest.NewServer(proxy)
-			ready(between.URL)
-		})
-	}
+			pass = &proxy
+		}
+		pass.ServeHTTP(w, r)
+	})
 }
 
 // respell passes lines on, but for the nth with something in it.
@@ -208,6 +250,7 @@ func respell(body io.ReadCloser, nth int, spoil func(string) string) io.ReadClos
 
 // A server that does not start, or dies, ends the demo with its reason.
 func TestServerDies(t *testing.T) {
+	t.Parallel()
 	broken := errors.New("no disk")
 	err := demo.Run(t.Context(), demo.Options{Rate: 10, Out: io.Discard}, func(context.Context, string, string, string, func(string)) error { return broken })
 	if !errors.Is(err, broken) {

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -65,27 +64,4 @@ func (s streamInfo) open(ctx context.Context, c *client.Client) (*client.Lines, 
 		return nil, err
 	}
 	return c.As(token).Events(ctx, s.name, url.Values{"envelope": {"offset"}})
-}
-
-// read books all that comes and shows some of it, until ctx ends; an answer that ends before is an error.
-func read(ctx context.Context, lines *client.Lines, p *page, screen *screen) error {
-	defer lines.Close()
-	for {
-		line, err := lines.Next()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("the answer of stream %s broke off: %w", p.name, err)
-		}
-		var l struct {
-			Offset uint64 `json:",string"`
-			Event  json.RawMessage
-		}
-		if err := json.Unmarshal(line, &l); err != nil || l.Event == nil {
-			return errors.Join(fmt.Errorf("stream %s shows a line that is no event", p.name), err)
-		}
-		p.received(l.Offset, l.Event)
-		screen.show(p.name, l.Event)
-	}
 }

@@ -23,20 +23,27 @@ import (
 	"sluice/config"
 	"sluice/delivery"
 	"sluice/delivery/export"
+	"sluice/delivery/load"
 	"sluice/delivery/webhook"
 	"sluice/relay"
+	"sluice/relay/backup"
 	"sluice/relay/consent"
 	"sluice/relay/engine"
 	"sluice/relay/gateway"
 	"sluice/relay/registry"
+	"sluice/relay/usage"
 )
 
 // Options are what a node is told beside its configuration.
 type Options struct {
 	Config     config.Config
+	SelfSigned bool   // listen speaks TLS with a certificate of its own for localhost, made below the data folder where there is none
 	AdminToken string // the admin token of this run, in place of the stored one; "" for none
 	Version    string
 	Log        *slog.Logger
+
+	// TestServer, if set, makes up events for whoever comes with its public credentials.
+	TestServer *TestServer
 
 	// Ready, if set, is called once, on Run's goroutine, when the edge listens.
 	Ready func(Started)
@@ -45,6 +52,7 @@ type Options struct {
 // Started is what a node can tell once it runs.
 type Started struct {
 	URL             string // where the edge is reached from this machine
+	Certificate     string // the file of the self-signed certificate; else ""
 	FirstAdminToken string // made by the very first start of a store, shown this once; else ""
 }
 
@@ -60,7 +68,15 @@ func Run(ctx context.Context, o Options) (err error) {
 	if edge.Listen, err = fixedPort(edge.Listen); err != nil {
 		return fmt.Errorf("listen on %s (setting listen): %w", o.Config.Edge.Listen, err)
 	}
+	if o.SelfSigned {
+		if edge.CertFile, edge.KeyFile, err = gateway.SelfSigned(filepath.Join(o.Config.Data, "tls")); err != nil {
+			return err
+		}
+	}
 	local := "http://" + reachable(edge.Listen)
+	if edge.CertFile != "" {
+		local = "https://" + reachable(edge.Listen)
+	}
 	if o.Config.PublicURL == "" {
 		o.Config.PublicURL = local
 	}
@@ -83,12 +99,22 @@ func Run(ctx context.Context, o Options) (err error) {
 	core.Log, core.Metrics = o.Log, metrics
 	r := relay.New(store.engine, store.vault, store.registry, core)
 	store.start("relay", r.Run)
+	// Before anything is let in: it counts what this node stores from here on.
+	meter, err := usage.Open(opening, usage.Config{Engine: store.engine, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	store.start("usage", meter.Run)
 
 	// Another node can only be on an engine that is not in this process.
 	runner := delivery.New(store.engine.Cells(), delivery.Config{Alone: o.Config.Engine.URL == "", Grace: edge.Grace, Log: o.Log})
+	data, err := filepath.Abs(o.Config.Data) // a relative sink would lie below the folders of sinks
+	if err != nil {
+		return fmt.Errorf("folder of setting data: %w", err)
+	}
 	exports, err := export.New(export.Config{
 		Engine: store.engine, Relay: r, Registry: store.registry, Runner: runner,
-		Folders: filepath.Join(o.Config.Data, "export"), Log: o.Log, Metrics: metrics,
+		Folders: filepath.Join(data, "export"), Landing: filepath.Join(data, "landing"), Log: o.Log, Metrics: metrics,
 	})
 	if err != nil {
 		return err
@@ -100,13 +126,31 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	files := landed{exports}
+	couriers, err := load.New(load.Config{
+		Dir: filepath.Join(data, "feeds"), List: files.list, Open: files.open, Cells: store.engine.Cells(), Registry: store.registry,
+		Runner: runner, Log: o.Log, Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	store.start("couriers", couriers.Run)
 	store.start("delivery", runner.Run)
 	store.start("webhooks", webhooks.Run)
 	store.start("export", exports.Run)
 
-	edge.Exports, edge.Webhooks = exports, webhooks
-	edge.Registry, edge.Relay, edge.Ready, edge.Version = store.registry, r, store.engine.Ready, o.Version
+	edge.Exports, edge.Webhooks, edge.Couriers, edge.Usage = exports, webhooks, couriers, meter
+	edge.Backup = &backup.Source{Engine: store.engine, Vault: store.vault, Version: o.Version, Cluster: o.Config.Engine.URL != ""}
+	edge.Registry, edge.Relay, edge.Ready, edge.Version = store.registry, r, store.ready, o.Version
 	edge.Log, edge.Metrics, edge.Gatherer = o.Log, metrics, metrics
+	if o.TestServer != nil {
+		feed, err := openTestServer(opening, store.engine, store.registry, r, *o.TestServer, o.Log)
+		if err != nil {
+			return err
+		}
+		edge.TestStream = feed.stream.UUID
+		store.start("test server", feed.Run)
+	}
 	g, err := gateway.Open(edge)
 	if err != nil {
 		return err
@@ -118,7 +162,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	o.Log.Info("listening", attrs...)
 	if o.Ready != nil {
-		o.Ready(Started{URL: local, FirstAdminToken: store.registry.FirstAdminToken()})
+		started := Started{URL: local, FirstAdminToken: store.registry.FirstAdminToken()}
+		if o.SelfSigned {
+			started.Certificate = edge.CertFile
+		}
+		o.Ready(started)
 	}
 	select {
 	case <-ctx.Done():
@@ -148,7 +196,24 @@ func NewAdminToken(ctx context.Context, o Options) (token string, err error) {
 	return store.registry.NewAdminToken(ctx)
 }
 
+// hearPatience is how long a start waits until it hears of the other nodes of its cluster: as long as for the log to come up.
+const hearPatience = 30 * time.Second
+
 func engineDir(c config.Config) string { return filepath.Join(c.Data, "engine") }
+
+// logSettings and keySettings are the settings of log and keys, with the folders they lie in.
+func logSettings(o Options) engine.Config {
+	log := o.Config.Engine
+	log.Dir, log.MaxEvent, log.Log = engineDir(o.Config), o.Config.Edge.MaxEventBytes, o.Log
+	return log
+}
+
+func keySettings(o Options) consent.Config {
+	keys := o.Config.Keys
+	keys.Dir, keys.Log = filepath.Join(o.Config.Data, "keys"), o.Log
+	keys.Shared = o.Config.Engine.URL != "" // other nodes need the same erase key
+	return keys
+}
 
 // store is the opened log, keys and control plane, with what runs on them. One goroutine, but for died.
 type store struct {
@@ -178,8 +243,11 @@ func open(ctx context.Context, o Options, metrics prometheus.Registerer) (s *sto
 	if err := os.MkdirAll(o.Config.Data, 0o700); err != nil {
 		return s, fmt.Errorf("folder of setting data: %w", err)
 	}
-	log := o.Config.Engine
-	log.Dir, log.MaxEvent, log.Log, log.Metrics = engineDir(o.Config), o.Config.Edge.MaxEventBytes, o.Log, metrics
+	if err := backup.Pending(o.Config.Data); err != nil {
+		return s, fmt.Errorf("%w: run `sluice restore` again", err)
+	}
+	log := logSettings(o)
+	log.Metrics = metrics
 	if s.engine, err = engine.Open(ctx, log); err != nil {
 		if errors.Is(err, engine.ErrLocked) {
 			err = fmt.Errorf("%w: stop it first, or name another folder by --data", err)
@@ -188,9 +256,8 @@ func open(ctx context.Context, o Options, metrics prometheus.Registerer) (s *sto
 	}
 	s.start("engine", s.engine.Run)
 
-	keys := o.Config.Keys
-	keys.Dir, keys.Log, keys.Metrics = filepath.Join(o.Config.Data, "keys"), o.Log, metrics
-	keys.Shared = o.Config.Engine.URL != "" // other nodes need the same erase key
+	keys := keySettings(o)
+	keys.Metrics = metrics
 	if s.vault, err = consent.Open(ctx, s.engine.Cells(), keys); err != nil {
 		return s, err
 	}
@@ -202,7 +269,20 @@ func open(ctx context.Context, o Options, metrics prometheus.Registerer) (s *sto
 		return s, err
 	}
 	s.start("registry", s.registry.Run)
+	hearing, cancel := context.WithTimeout(ctx, hearPatience)
+	defer cancel()
+	if s.vault.Await(hearing) != nil {
+		return s, fmt.Errorf("keys: %w", consent.ErrCutOff)
+	}
 	return s, nil
+}
+
+// ready is nil when events can be taken and shown; else it says what is missing.
+func (s *store) ready() error {
+	if err := s.engine.Ready(); err != nil {
+		return err
+	}
+	return s.vault.Ready()
 }
 
 // start runs a part in the group until stop. The group's error is that of the first part that died.
