@@ -47,7 +47,7 @@ func (b *bench) start(ctx context.Context) (*target, error) {
 		return nil, err
 	}
 	t := &target{log: log}
-	cfg := server.Config{Binary: b.binary, Data: filepath.Join(b.dir, "data"), Stderr: log}
+	cfg := server.Config{Binary: b.binary, Data: filepath.Join(b.dir, "data"), Stderr: log, Env: []string{"SLUICE_WEBHOOKS_ALLOW_CIDRS=127.0.0.1/32"}}
 	if b.profile != "" {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -26,9 +26,40 @@ const (
 // runFanout feeds consumers in bulk, plain and with gzip, and lets a loop write the very bytes that one
 // consumer got to as many sockets.
 func runFanout(ctx context.Context, b *bench) ([]measure, error) {
+	return b.fanouts(ctx, plainLines, packedLines)
+}
+
+// runSockets is runFanout over websockets.
+func runSockets(ctx context.Context, b *bench) ([]measure, error) {
+	return b.fanouts(ctx, socketFrames)
+}
+
+// form is how consumers get their events.
+type form struct {
+	kind   string // in the name of the row
+	file   string // of the recording; the floor sees by it what to answer
+	gzip   bool
+	socket bool
+}
+
+var (
+	plainLines   = form{kind: "plain", file: "recording"}
+	packedLines  = form{kind: "gzip", file: "recording.gz", gzip: true}
+	socketFrames = form{kind: "websocket", file: "recording" + socketSuffix, socket: true}
+)
+
+// request is what a consumer of the server sends.
+func (f form) request(t *target) []byte {
+	if f.socket {
+		return wire.SocketRequest("/ws?from=LATEST", t.Addr, []string{"Authorization: Bearer " + t.readToken})
+	}
+	return getEvents(t.Addr, t.derived, t.readToken, "from=LATEST", f.gzip)
+}
+
+func (b *bench) fanouts(ctx context.Context, forms ...form) ([]measure, error) {
 	var measures []measure
-	for _, gzip := range []bool{false, true} {
-		m, err := b.fanout(ctx, gzip)
+	for _, f := range forms {
+		m, err := b.fanout(ctx, f)
 		if err != nil {
 			return nil, err
 		}
@@ -40,16 +71,13 @@ func runFanout(ctx context.Context, b *bench) ([]measure, error) {
 	return measures, nil
 }
 
-func (b *bench) fanout(ctx context.Context, gzip bool) ([]measure, error) {
-	kind, file := "plain", "recording"
-	if gzip {
-		kind, file = "gzip", "recording.gz"
-	}
-	got, recording, err := b.fanoutServer(ctx, gzip, kind)
+func (b *bench) fanout(ctx context.Context, how form) ([]measure, error) {
+	kind := how.kind
+	got, recording, err := b.fanoutServer(ctx, how)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
-	path := filepath.Join(b.dir, file)
+	path := filepath.Join(b.dir, how.file)
 	if err := os.WriteFile(path, recording, 0o600); err != nil {
 		return nil, err
 	}
@@ -58,7 +86,7 @@ func (b *bench) fanout(ctx context.Context, gzip bool) ([]measure, error) {
 		return nil, err
 	}
 	defer f.end()
-	floor, _, err := b.consume(f.addr, openFloorStreams(f.addr), gzip, func(*progress) (uint64, error) { return got.events, f.begin() })
+	floor, _, err := b.consume(f.addr, openFloorStreams(f.addr), how.gzip, func(*progress) (uint64, error) { return got.events, f.begin() })
 	if err != nil {
 		return nil, fmt.Errorf("%s floor: %w", kind, err)
 	}
@@ -71,21 +99,20 @@ func (b *bench) fanout(ctx context.Context, gzip bool) ([]measure, error) {
 			"least of a reader's bytes %": got.evenness, "peak MiB": got.peak, "KiB per read": got.perRead / 1024, "floor KiB per read": floor.perRead / 1024,
 		},
 	}}
-	if gzip {
+	if how.gzip {
 		measures = append(measures, measure{Name: "gzip event deliveries", Unit: "events/s", Value: deliveries, Bound: atLeast, Target: 5e6})
 	}
 	return measures, nil
 }
 
-func (b *bench) fanoutServer(ctx context.Context, gzip bool, kind string) (consumed, []byte, error) {
+func (b *bench) fanoutServer(ctx context.Context, how form) (consumed, []byte, error) {
 	t, err := b.start(ctx)
 	if err != nil {
 		return consumed{}, nil, err
 	}
 	defer t.end()
-	wait := b.profileDuring(t, b.duration(), "-"+kind)
-	request := getEvents(t.Addr, t.derived, t.readToken, "from=LATEST", gzip)
-	c, recording, err := b.consume(t.Addr, request, gzip, func(p *progress) (uint64, error) { return b.feed(ctx, t, p) })
+	wait := b.profileDuring(t, b.duration(), "-"+how.kind)
+	c, recording, err := b.consume(t.Addr, how.request(t), how.gzip, func(p *progress) (uint64, error) { return b.feed(ctx, t, p) })
 	if err := errors.Join(err, wait()); err != nil {
 		return consumed{}, nil, err
 	}
@@ -184,10 +211,16 @@ func (b *bench) consume(addr string, request []byte, gzip bool, feed func(*progr
 			switch {
 			case i < fanoutCheckers:
 				var seq sequence
-				err := wire.Lines(&counted{s, &p.bytes[i]}, s.Gzip, func(line []byte) error {
+				each := func(line []byte) error {
 					p.events[i].Add(1)
 					return seq.check(line)
-				})
+				}
+				var err error
+				if in := (&counted{s, &p.bytes[i]}); s.Socket {
+					err = wire.Messages(in, each)
+				} else {
+					err = wire.Lines(in, s.Gzip, each)
+				}
 				p.failed.Store(true)
 				failures <- fmt.Errorf("consumer %d after %d events: %w", i, p.events[i].Load(), err)
 			case i == len(streams)-1:

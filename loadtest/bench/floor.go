@@ -87,6 +87,8 @@ func serveFloor(o options, stdin io.Reader, stdout io.Writer) error {
 	switch o.floor {
 	case "post":
 		go servePosts(l)
+	case "receive":
+		go serveReceiver(l)
 	case "stream":
 		in := bufio.NewReader(stdin)
 		return serveStreams(l, in, o.replay, o.expect)
@@ -107,6 +109,9 @@ func servePosts(l net.Listener) {
 // floorWrite is how much the stream floor gives to one write: as much as sluice's largest chunk.
 const floorWrite = 64 << 10
 
+// socketSuffix is that of a recording of websocket frames.
+const socketSuffix = ".ws"
+
 // serveStreams answers that many requests with the head of a stream, waits for a line of input, and
 // writes the bytes of the file to all of them, piece by piece: one loop per core over its share of the
 // connections.
@@ -116,8 +121,11 @@ func serveStreams(l net.Listener, stdin *bufio.Reader, file string, expect int) 
 		return err
 	}
 	head := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
-	if strings.HasSuffix(file, ".gz") {
+	switch {
+	case strings.HasSuffix(file, ".gz"):
 		head += "Content-Encoding: gzip\r\n"
+	case strings.HasSuffix(file, socketSuffix):
+		head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 	}
 	conns := make([]net.Conn, expect)
 	for i := range conns {

@@ -37,19 +37,20 @@ func main() {
 
 // options are the command line's.
 type options struct {
-	only    string
-	runs    int
-	seconds float64
-	people  int
-	readers int
-	idle    int
-	replays int
-	binary  string
-	out     string
-	profile string
-	floor   string
-	replay  string
-	expect  int
+	only     string
+	runs     int
+	seconds  float64
+	people   int
+	readers  int
+	idle     int
+	filtered int
+	replays  int
+	binary   string
+	out      string
+	profile  string
+	floor    string
+	replay   string
+	expect   int
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -62,6 +63,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.people, "people", 1000, "how many people the events come from")
 	f.IntVar(&o.readers, "readers", 1000, "consumers of the fan-out")
 	f.IntVar(&o.idle, "idle", 5000, "idle consumers")
+	f.IntVar(&o.filtered, "filtered", 2000, "consumers with 200 different filters, and without")
 	f.IntVar(&o.replays, "events", 50_000, "events to replay")
 	f.StringVar(&o.binary, "binary", "", "a sluice to measure instead of building one")
 	f.StringVar(&o.out, "out", "", "folder for the results (default loadtest/results of this module; - for none)")
@@ -72,7 +74,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if f.NArg() > 0 || o.runs < 1 || o.seconds <= 0 || o.readers < 1 || o.idle < 1 || o.replays < 1 {
+	if f.NArg() > 0 || o.runs < 1 || o.seconds <= 0 || o.readers < 1 || o.idle < 1 || o.filtered < 1 || o.replays < 1 {
 		f.Usage()
 		return o, fmt.Errorf("wrong usage")
 	}

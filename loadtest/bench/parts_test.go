@@ -15,12 +15,12 @@ import (
 func TestEveryRowRuns(t *testing.T) {
 	out := t.TempDir()
 	var table, progress bytes.Buffer
-	args := []string{"--runs", "1", "--seconds", "0.5", "--readers", "50", "--idle", "100", "--events", "5000", "--out", out}
+	args := []string{"--runs", "1", "--seconds", "0.5", "--readers", "50", "--idle", "100", "--filtered", "300", "--events", "5000", "--out", out}
 	if err := run(t.Context(), args, &table, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
 	t.Log(table.String())
-	for _, name := range []string{"single POST", "bulk ingest", "fan-out to 50, plain", "fan-out to 50, gzip", "latency p50", "latency p99", "memory per idle consumer", "10 replays of 5000 events"} {
+	for _, name := range []string{"single POST", "bulk ingest", "fan-out to 50, plain", "fan-out to 50, gzip", "fan-out to 50, websocket", "server CPU, 300 readers, 200 filters", "webhook deliveries, none, 64 at once", "webhook deliveries, fifo, 1 at once", "latency p50", "latency p99", "memory per idle consumer", "10 replays of 5000 events"} {
 		if !strings.Contains(table.String(), name) {
 			t.Errorf("no row %q", name)
 		}

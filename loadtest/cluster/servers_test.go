@@ -66,7 +66,7 @@ func logCluster(t *testing.T, maxPayload string) []*logServer {
 		s.health = "http://" + monitor + "/healthz"
 		s.settings = filepath.Join(dir, s.name+".conf")
 		text := fmt.Sprintf("server_name: %s\nlisten: %s\nhttp: %s\nmax_payload: %s\njetstream { store_dir: %q, sync_interval: always }\n"+
-			"cluster { name: sluice, listen: %q, routes: [%s] }\n",
+			"cluster { name: sluice, listen: %q, no_advertise: true, routes: [%s] }\n",
 			s.name, s.addr, monitor, maxPayload, filepath.Join(dir, s.name), strings.TrimPrefix(route, "nats://"), strings.Join(routes, ", "))
 		if err := os.WriteFile(s.settings, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

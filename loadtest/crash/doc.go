@@ -1,5 +1,5 @@
 // Package crash holds a real sluice, built and run as a process, to its promises from the outside: what
-// it acknowledged survives kill -9 once and in order, a reader that stops costs no memory and loses
+// it acknowledged survives kill -9 once and in order, webhooks go on where they were, payloads land in one file each and come to one row each, a reader that stops costs no memory and loses
 // nothing, a forgotten person stays forgotten, and bad input leaves no trace. It is tests alone, under
 // the build tag `parts`, for they take seconds each and minutes in full length:
 //

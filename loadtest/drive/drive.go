@@ -68,6 +68,11 @@ const auditWait = time.Minute
 
 // Audit reads the door's stream at a node from its beginning to where it ends now, and gives the audit, not yet finished.
 func (d Door) Audit(ctx context.Context, base string, l *verify.Ledger) (*verify.Reader, error) {
+	return d.AuditEach(ctx, base, l, nil)
+}
+
+// AuditEach is Audit, and hands every event to each as well, unless that is nil. The body is valid during the call only.
+func (d Door) AuditEach(ctx context.Context, base string, l *verify.Ledger, each func(offset uint64, body []byte)) (*verify.Reader, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditWait)
 	defer cancel()
 	f, r := d.Follower(base), verify.NewReader(l, d.Rule)
@@ -82,6 +87,9 @@ func (d Door) Audit(ctx context.Context, base string, l *verify.Ledger) (*verify
 	for at, from := uint64(0), "EARLIEST"; at < last; {
 		next, err := f.Read(ctx, url.Values{"from": {from}, "limit": {"100000"}, "timeout": {"1s"}}, func(offset uint64, body []byte) error {
 			r.Event(offset, body)
+			if each != nil {
+				each(offset, body)
+			}
 			return nil
 		})
 		if err != nil {

@@ -77,6 +77,25 @@ func (a Admin) Call(ctx context.Context, method, path string, body []byte) (stat
 	return do(req)
 }
 
+// Make creates a resource, POST path, and reads the answer into made.
+func (a Admin) Make(ctx context.Context, path string, body, made any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	status, answer, err := a.Call(ctx, http.MethodPost, path, text)
+	if err == nil && status != http.StatusCreated {
+		err = fmt.Errorf("status %d: %s", status, answer)
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, made)
+	}
+	if err != nil {
+		return fmt.Errorf("POST %s: %w", path, err)
+	}
+	return nil
+}
+
 // AccessToken gets a token with a stream's own credentials.
 func (a Admin) AccessToken(ctx context.Context, c Credentials) (string, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}.Encode()

@@ -13,8 +13,9 @@ import (
 
 // Stream is an endless answer whose head has been read. One goroutine at a time.
 type Stream struct {
-	conn *Conn
-	Gzip bool // the content is gzip
+	conn   *Conn
+	Gzip   bool // the content is gzip
+	Socket bool // it is a websocket: see Messages
 }
 
 // Open sends a request for a stream and returns when the head of its answer is there. The connection
@@ -26,6 +27,9 @@ func (c *Conn) Open(request []byte) (*Stream, error) {
 	status, head, err := c.head()
 	if err != nil {
 		return nil, err
+	}
+	if status == 101 {
+		return &Stream{conn: c, Socket: true}, nil
 	}
 	if status != 200 {
 		return nil, &RefusedError{Status: status}
@@ -62,7 +66,12 @@ func (c *Conn) ReceiveBuffer(bytes int) error {
 // ends or each returns an error. Blank lines, which keep a connection alive, are left out. The line
 // lives during the call only.
 func Lines(r io.Reader, gzipped bool, each func(line []byte) error) error {
-	content := httputil.NewChunkedReader(bufio.NewReaderSize(r, 64<<10))
+	return LinesIn(r, gzipped, 64<<10, each)
+}
+
+// LinesIn is Lines with buffers of a size, for those who read thousands of streams.
+func LinesIn(r io.Reader, gzipped bool, size int, each func(line []byte) error) error {
+	content := httputil.NewChunkedReader(bufio.NewReaderSize(r, size))
 	if gzipped {
 		unpacked, err := gzip.NewReader(content)
 		if err != nil {
@@ -70,7 +79,7 @@ func Lines(r io.Reader, gzipped bool, each func(line []byte) error) error {
 		}
 		content = unpacked
 	}
-	in := bufio.NewReaderSize(content, 64<<10)
+	in := bufio.NewReaderSize(content, size)
 	var long []byte
 	for {
 		part, err := in.ReadSlice('\n')
