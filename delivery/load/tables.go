@@ -93,10 +93,6 @@ func columnNames(f *registry.Feed) []string {
 }
 
 // prepare makes a feed's tables, or adds the columns that they lack. *Unready: the table that is there has another primary key.
-func (t *tables) prepare(ctx context.Context, to target) error {
-	return t.within(ctx, func(tx *sql.Tx) error { return prepare(ctx, tx, to.feed, to.table) })
-}
-
 func prepare(ctx context.Context, tx *sql.Tx, f *registry.Feed, table string) error {
 	have, keys, err := columnsOf(ctx, tx, table)
 	if err != nil {
