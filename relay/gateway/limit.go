@@ -6,18 +6,27 @@ import (
 	"time"
 )
 
-// limiter holds a stream to its events per second on this node. It knows one moment: when all that was let in would
-// have come at exactly the rate. Up to a second's worth may come at once. The zero limiter has let nothing in.
-// Safe for concurrent use, without a lock.
+// limiter holds a stream to its events per second on this node. Up to a second's worth may come at once. The zero limiter
+// has let nothing in. Safe for concurrent use, without a lock.
 type limiter struct {
+	pace atomic.Pointer[pace] // nil before the first event
+}
+
+// pace knows one moment: when all that was let in would have come at exactly its rate. Both change together, or one who
+// comes while the rate changes would have what was let in forgotten.
+type pace struct {
+	rate int64        // events/s
 	due  atomic.Int64 // ns since the edge opened
-	rate atomic.Int64 // that due was reckoned with
 }
 
 // at begins anew where the rate has changed: a debt made at a lower one would outlast it.
-func (l *limiter) at(rate int64) {
-	if old := l.rate.Load(); old != rate && l.rate.CompareAndSwap(old, rate) {
-		l.due.Store(0)
+func (l *limiter) at(rate int64) *pace {
+	for {
+		p := l.pace.Load()
+		if p != nil && p.rate == rate {
+			return p
+		}
+		l.pace.CompareAndSwap(p, &pace{rate: rate})
 	}
 }
 
@@ -28,14 +37,14 @@ func (l *limiter) take(now time.Duration, rate int64, n int) (wait time.Duration
 	if rate <= 0 {
 		return 0
 	}
-	l.at(rate)
+	p := l.at(rate)
 	for {
-		due := l.due.Load()
+		due := p.due.Load()
 		from := max(due, int64(now)-int64(time.Second))
 		if over := from + each(rate, 1) - int64(now); over > 0 {
 			return time.Duration(over)
 		}
-		if l.due.CompareAndSwap(due, from+each(rate, n)) {
+		if p.due.CompareAndSwap(due, from+each(rate, n)) {
 			return 0
 		}
 	}
@@ -46,8 +55,7 @@ func (l *limiter) room(now time.Duration, rate int64) (wait time.Duration) {
 	if rate <= 0 {
 		return 0
 	}
-	l.at(rate)
-	from := max(l.due.Load(), int64(now)-int64(time.Second))
+	from := max(l.at(rate).due.Load(), int64(now)-int64(time.Second))
 	return max(0, time.Duration(from+each(rate, 1)-int64(now)))
 }
 
