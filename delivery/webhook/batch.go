@@ -25,6 +25,7 @@ type batch struct {
 	lane        int // whose events alone it holds, counted from 1; 0: all that lie between first and last
 	first, last engine.Offset
 	events      int
+	bare        bool   // its body is one event and not a list, as the batch size said when it was begun
 	body        []byte // nil: read it from the log again
 	erasures    uint64 // relay.Relay.Erasures when the first of its events was opened
 	began       time.Time
@@ -65,7 +66,7 @@ func (b *batch) add(line []byte, o engine.Offset, size int) {
 	if b.events == 0 {
 		b.first = o
 		b.body = make([]byte, 0, min((len(line)+1)*size, maxBatch)+len(line)/8+2)
-		if size > 1 {
+		if !b.bare {
 			b.body = append(b.body, '[')
 		}
 	} else {
@@ -77,8 +78,8 @@ func (b *batch) add(line []byte, o engine.Offset, size int) {
 }
 
 // close ends the body.
-func (b *batch) close(size int) {
-	if size > 1 {
+func (b *batch) close() {
+	if !b.bare {
 		b.body = append(b.body, ']')
 	}
 }

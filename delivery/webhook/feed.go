@@ -101,7 +101,7 @@ func (r *run) fetch(ctx context.Context, b *batch) (body []byte, kept int, err e
 		return nil, 0, err
 	}
 	defer rd.Close()
-	read := batch{}
+	read := batch{bare: b.bare}
 	for read.events < b.events {
 		c, err := rd.Next(ctx, time.Millisecond, 0)
 		if err != nil {
@@ -134,7 +134,7 @@ func (r *run) fetch(ctx context.Context, b *batch) (body []byte, kept int, err e
 	if read.events == 0 {
 		return nil, 0, nil
 	}
-	read.close(r.hook.BatchSize)
+	read.close()
 	return read.body, read.events, nil
 }
 

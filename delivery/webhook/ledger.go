@@ -44,6 +44,7 @@ type DeadLetter struct {
 	Last     engine.Offset `json:"last"`
 	Events   int           `json:"events"`
 	Lane     int           `json:"lane,omitempty"`
+	Bare     bool          `json:"bare,omitempty"` // its body is one event and not a list
 	Attempts int           `json:"attempts"`
 	Since    time.Time     `json:"since"` // of the first attempt that failed
 	At       time.Time     `json:"at"`
@@ -234,7 +235,7 @@ func (s *Service) park(ctx context.Context, hook *registry.Webhook, b *batch, a 
 	return s.changeDead(ctx, hook.ID, func(letters []DeadLetter) []DeadLetter {
 		letters = slices.DeleteFunc(letters, func(d DeadLetter) bool { return d.ID == a.ID })
 		letters = append(letters, DeadLetter{
-			ID: a.ID, First: b.first, Last: b.last, Events: b.events, Lane: b.lane, Attempts: b.attempts, Since: b.since, At: s.now(),
+			ID: a.ID, First: b.first, Last: b.last, Events: b.events, Lane: b.lane, Bare: b.bare, Attempts: b.attempts, Since: b.since, At: s.now(),
 			Status: a.Status, Failure: a.Failure,
 		})
 		return letters[max(0, len(letters)-maxDead):]

@@ -85,7 +85,7 @@ func (r *run) readAgain(ctx context.Context, f fed, now time.Time) error {
 	}
 	p := r.replay
 	at := p.asked.Ranges[p.Range]
-	over := f.chunk == nil // the end of the stream, which is behind the range
+	over := false
 	if f.chunk != nil {
 		for i := range f.chunk.Events() {
 			line, o := f.chunk.Line(i)
@@ -100,12 +100,24 @@ func (r *run) readAgain(ctx context.Context, f fed, now time.Time) error {
 		f.chunk.Release()
 	}
 	r.dirty = true
-	if over || p.Position >= at.To || f.position >= at.To {
+	p.Position = max(p.Position, f.position)
+	if !over && f.chunk == nil {
+		over = r.atEnd(ctx, p.Position)
+	}
+	if over || p.Position >= at.To {
 		r.closeBatch(r.again, now)
 		p.Range, p.Position = p.Range+1, 0
 		return r.nextRange(ctx)
 	}
 	return nil
+}
+
+// atEnd tells whether nothing is stored behind a position. A feed that gives no events says nothing about that: it may be
+// searching through much that does not pass the filter, wait for its turn to read the log, or not be allowed to open events
+// for a moment. But a log may have lost its end, and with it what a range was to end with.
+func (r *run) atEnd(ctx context.Context, at engine.Offset) bool {
+	_, last, err := r.service.cfg.Engine.Bounds(ctx, r.hook.Stream.Log)
+	return err == nil && last <= at
 }
 
 // replayed sees whether a replay is at its end.
@@ -154,7 +166,7 @@ func (s *Service) ReplayDead(ctx context.Context, w *registry.Webhook, ids []str
 	}
 	asked := registry.Replay{ID: "rp-" + uuid.NewString()}
 	for _, d := range found {
-		asked.Ranges = append(asked.Ranges, registry.ReplayRange{After: d.First - 1, To: d.Last, Lane: d.Lane, Batch: true})
+		asked.Ranges = append(asked.Ranges, registry.ReplayRange{After: d.First - 1, To: d.Last, Lane: d.Lane, Batch: true, Bare: d.Bare})
 	}
 	// The replay first: a crash in between leaves the letters on the list, and at worst they are sent twice, under the same ids.
 	if err := s.cfg.Registry.AddReplay(ctx, w.ID, asked); err != nil {

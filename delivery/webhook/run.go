@@ -254,20 +254,26 @@ func (r *run) read(f fed, now time.Time) error {
 	return nil
 }
 
-// take puts an event into the batch that its lane is forming. erasures is when it was opened.
+// take puts an event into the batch that its lane is forming. erasures is when it was opened. A batch that is sent again
+// as it was ends with its range, whatever the size of new ones is by now.
 func (r *run) take(l *lane, code int, line []byte, o engine.Offset, erasures uint64, now time.Time, p *replay) {
+	whole := p != nil && p.asked.Ranges[p.Range].Batch
 	b := l.forming
 	if b == nil {
-		b = &batch{lane: code, erasures: erasures, began: now}
+		b = &batch{lane: code, bare: r.hook.BatchSize == 1, erasures: erasures, began: now}
 		if p != nil {
-			b.replay, b.part, b.fresh = p.ID, p.Range, !p.asked.Ranges[p.Range].Batch
+			b.replay, b.part, b.fresh = p.ID, p.Range, !whole
 		}
 		l.forming = b
 		r.open[b] = struct{}{}
-		r.forming = append(r.forming, b)
+		if whole {
+			b.bare = p.asked.Ranges[p.Range].Bare
+		} else {
+			r.forming = append(r.forming, b)
+		}
 	}
 	b.add(line, o, r.hook.BatchSize)
-	if b.events >= r.hook.BatchSize || len(b.body) >= maxBatch {
+	if !whole && (b.events >= r.hook.BatchSize || len(b.body) >= maxBatch) {
 		r.closeBatch(l, now)
 	}
 }
@@ -279,7 +285,7 @@ func (r *run) closeBatch(l *lane, now time.Time) {
 		return
 	}
 	l.forming = nil
-	b.close(r.hook.BatchSize)
+	b.close()
 	r.charge(b)
 	r.admit(b, now)
 }

@@ -29,6 +29,7 @@ type open struct {
 	Due      int64         `json:"d,omitempty"`
 	Replay   string        `json:"r,omitempty"`
 	Fresh    bool          `json:"x,omitempty"`
+	Bare     bool          `json:"b,omitempty"`
 }
 
 // replayState is how far the replay that is under way has come: everything of its ranges before Range, and of that one up to Position, is
@@ -76,14 +77,14 @@ func (b *batch) open() open {
 	}
 	return open{
 		Lane: b.lane, First: b.first, Last: b.last, Events: b.events, Attempts: b.attempts,
-		Since: millis(b.since), Due: millis(due), Replay: b.replay, Fresh: b.fresh,
+		Since: millis(b.since), Due: millis(due), Replay: b.replay, Fresh: b.fresh, Bare: b.bare,
 	}
 }
 
 func (o open) batch() *batch {
 	return &batch{
 		lane: o.Lane, first: o.First, last: o.Last, events: o.Events, attempts: o.Attempts,
-		since: moment(o.Since), due: moment(o.Due), replay: o.Replay, fresh: o.Fresh, tried: true,
+		since: moment(o.Since), due: moment(o.Due), replay: o.Replay, fresh: o.Fresh, bare: o.Bare, tried: true,
 	}
 }
 

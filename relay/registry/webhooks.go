@@ -49,12 +49,13 @@ type Replay struct {
 }
 
 // ReplayRange are the events behind After up to and with To. A range that repeats one batch names its Lane, where its batches were formed
-// by lanes, and its first id.
+// by lanes.
 type ReplayRange struct {
 	After engine.Offset `json:"after"`
 	To    engine.Offset `json:"to"`
 	Lane  int           `json:"lane,omitempty"`
-	Batch bool          `json:"batch,omitempty"` // one batch that was tried before: it keeps its id
+	Batch bool          `json:"batch,omitempty"` // one batch that was tried before: it keeps its events and its id
+	Bare  bool          `json:"bare,omitempty"`  // of that batch: its body is one event and not a list
 }
 
 // WebhookSpec says what webhook to make. Nothing has a default but Name, which is made of the stream's.
