@@ -25,6 +25,7 @@ type batch struct {
 	lane        int // whose events alone it holds, counted from 1; 0: all that lie between first and last
 	first, last engine.Offset
 	events      int
+	choice      *choice
 	bare        bool   // its body is one event and not a list, as the batch size said when it was begun
 	body        []byte // nil: read it from the log again
 	erasures    uint64 // relay.Relay.Erasures when the first of its events was opened

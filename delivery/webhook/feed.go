@@ -32,7 +32,7 @@ func (f *feed) end() {
 
 // follow begins to read behind an offset.
 func (r *run) follow(ctx context.Context, behind engine.Offset) (*feed, error) {
-	spec := relay.Spec{Stream: r.hook.Stream, From: relay.After(behind), Format: r.format, Filter: r.filter}
+	spec := relay.Spec{Stream: r.hook.Stream, From: relay.After(behind), Format: r.format, Filter: r.choice.filter}
 	rd, err := r.service.cfg.Relay.OpenReader(ctx, spec)
 	switch {
 	case errors.Is(err, relay.ErrOffsetAhead):
@@ -92,7 +92,7 @@ func (r *run) fetch(ctx context.Context, b *batch) (body []byte, kept int, err e
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	rd, err := r.service.cfg.Relay.OpenReader(ctx, relay.Spec{
-		Stream: r.hook.Stream, From: relay.After(b.first - 1), Format: r.format, Filter: r.filter, Again: true,
+		Stream: r.hook.Stream, From: relay.After(b.first - 1), Format: r.format, Filter: b.choice.filter, Again: true,
 	})
 	if errors.Is(err, relay.ErrOffsetAhead) || errors.Is(err, relay.ErrOffsetGone) {
 		return nil, 0, nil
@@ -109,7 +109,7 @@ func (r *run) fetch(ctx context.Context, b *batch) (body []byte, kept int, err e
 		}
 		if c == nil {
 			if rd.Position() >= b.last {
-				break // what is missing left the log, or the filter was changed
+				break // what is missing left the log
 			}
 			if _, last, err := r.service.cfg.Engine.Bounds(ctx, r.hook.Stream.Log); err != nil || last <= rd.Position() {
 				return nil, 0, err

@@ -166,7 +166,7 @@ func (s *Service) ReplayDead(ctx context.Context, w *registry.Webhook, ids []str
 	}
 	asked := registry.Replay{ID: "rp-" + uuid.NewString()}
 	for _, d := range found {
-		asked.Ranges = append(asked.Ranges, registry.ReplayRange{After: d.First - 1, To: d.Last, Lane: d.Lane, Batch: true, Bare: d.Bare})
+		asked.Ranges = append(asked.Ranges, registry.ReplayRange{After: d.First - 1, To: d.Last, Lane: d.Lane, Batch: d.Events, Bare: d.Bare})
 	}
 	// The replay first: a crash in between leaves the letters on the list, and at worst they are sent twice, under the same ids.
 	if err := s.cfg.Registry.AddReplay(ctx, w.ID, asked); err != nil {

@@ -13,7 +13,6 @@ import (
 	"sluice/delivery"
 	"sluice/relay"
 	"sluice/relay/engine"
-	"sluice/relay/filter"
 	"sluice/relay/registry"
 )
 
@@ -55,7 +54,8 @@ type run struct {
 	more   context.Context // ends when nothing new is to be begun
 	work   context.Context // ends when what is in hand is to be dropped
 	poster *poster
-	filter *filter.Filter
+	choice *choice  // what new batches are begun with
+	former []choice // what stored ones were begun with, everything first
 	format relay.Format
 	most   int // batches begun at one time
 
@@ -94,13 +94,13 @@ func (k *sink) Run(ctx context.Context, c *delivery.Claim) error {
 		return err
 	}
 	defer r.poster.close()
-	if r.filter, err = filter.New(k.hook.Types, k.hook.Filters); err != nil {
-		return err
-	}
 	if k.hook.Envelope == "airship" {
 		r.format = relay.Airship
 	}
 	if r.state, err = decodeState(c.State(), k.hook.From); err != nil {
+		return err
+	}
+	if err := r.choose(); err != nil {
 		return err
 	}
 	lanes := 1
@@ -116,7 +116,7 @@ func (k *sink) Run(ctx context.Context, c *delivery.Claim) error {
 	now := k.service.now()
 	slices.SortFunc(r.state.Open, func(a, b open) int { return int(int64(a.First) - int64(b.First)) })
 	for _, o := range r.state.Open {
-		r.admit(o.batch(), now)
+		r.admit(o.batch(r.chosen(o)), now)
 	}
 	r.reached.Store(uint64(r.state.reached()))
 	defer r.others.Wait()
@@ -255,12 +255,15 @@ func (r *run) read(f fed, now time.Time) error {
 }
 
 // take puts an event into the batch that its lane is forming. erasures is when it was opened. A batch that is sent again
-// as it was ends with its range, whatever the size of new ones is by now.
+// as it was has as many as it had, whatever the size of new ones is by now.
 func (r *run) take(l *lane, code int, line []byte, o engine.Offset, erasures uint64, now time.Time, p *replay) {
-	whole := p != nil && p.asked.Ranges[p.Range].Batch
+	whole, size := false, r.hook.BatchSize
+	if p != nil && p.asked.Ranges[p.Range].Batch > 0 {
+		whole, size = true, p.asked.Ranges[p.Range].Batch
+	}
 	b := l.forming
 	if b == nil {
-		b = &batch{lane: code, bare: r.hook.BatchSize == 1, erasures: erasures, began: now}
+		b = &batch{lane: code, choice: r.choice, bare: r.hook.BatchSize == 1, erasures: erasures, began: now}
 		if p != nil {
 			b.replay, b.part, b.fresh = p.ID, p.Range, !whole
 		}
@@ -272,8 +275,8 @@ func (r *run) take(l *lane, code int, line []byte, o engine.Offset, erasures uin
 			r.forming = append(r.forming, b)
 		}
 	}
-	b.add(line, o, r.hook.BatchSize)
-	if !whole && (b.events >= r.hook.BatchSize || len(b.body) >= maxBatch) {
+	b.add(line, o, size)
+	if b.events >= size || !whole && len(b.body) >= maxBatch {
 		r.closeBatch(l, now)
 	}
 }
@@ -402,7 +405,7 @@ func (r *run) snapshot() state {
 	for b := range r.open {
 		switch {
 		case b.tried || b.lane > 0 && b.replay == "":
-			st.Open = append(st.Open, b.open())
+			st.keep(b)
 		case b.replay != "":
 			st.Replay.before(b)
 		default:

@@ -13,6 +13,8 @@ type state struct {
 	Position engine.Offset `json:"position"`
 	Open     []open        `json:"open,omitempty"`
 	Replay   *replayState  `json:"replay,omitempty"`
+	// Choices are what the open batches were begun with, where that is not everything.
+	Choices []choice `json:"choices,omitempty"`
 	// Mark is an offset with its index in the stream, so that what leaves the log undelivered can be counted afterwards.
 	Mark  engine.Offset `json:"mark,omitempty"`
 	Index uint64        `json:"index,omitempty"`
@@ -30,6 +32,7 @@ type open struct {
 	Replay   string        `json:"r,omitempty"`
 	Fresh    bool          `json:"x,omitempty"`
 	Bare     bool          `json:"b,omitempty"`
+	Choice   int           `json:"c,omitempty"` // in the state's Choices, from 1; 0: everything
 }
 
 // replayState is how far the replay that is under way has come: everything of its ranges before Range, and of that one up to Position, is
@@ -81,9 +84,9 @@ func (b *batch) open() open {
 	}
 }
 
-func (o open) batch() *batch {
+func (o open) batch(c *choice) *batch {
 	return &batch{
-		lane: o.Lane, first: o.First, last: o.Last, events: o.Events, attempts: o.Attempts,
+		lane: o.Lane, choice: c, first: o.First, last: o.Last, events: o.Events, attempts: o.Attempts,
 		since: moment(o.Since), due: moment(o.Due), replay: o.Replay, fresh: o.Fresh, bare: o.Bare, tried: true,
 	}
 }

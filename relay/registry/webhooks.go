@@ -54,7 +54,7 @@ type ReplayRange struct {
 	After engine.Offset `json:"after"`
 	To    engine.Offset `json:"to"`
 	Lane  int           `json:"lane,omitempty"`
-	Batch bool          `json:"batch,omitempty"` // one batch that was tried before: it keeps its events and its id
+	Batch int           `json:"batch,omitempty"` // not 0: it repeats one batch of so many, which keeps its events and its id
 	Bare  bool          `json:"bare,omitempty"`  // of that batch: its body is one event and not a list
 }
 
