@@ -33,15 +33,19 @@ func TestManageWebhookHeadersMerge(t *testing.T) {
 		`{"headers":{"X-A":3}}`:                       "headers.X-A: must be a string",
 		`{"retry":["1s","soon"]}`:                     "retry[1]: must be a duration such as 36h or 7d",
 		`{"timeout":"5"}`:                             "timeout: must be a duration such as 36h or 7d",
-		`{"timeout":"0s"}`:                            "timeout: must be from 100ms to 5m0s",
+		`{"timeout":"0s"}`:                            "timeout: must be from 100ms to 5m",
 		`{"url":"https://example.com:0/","retry":[]}`: "url: a port is from 1 to 65535",
+		`{"url":null}`:                                "url: it must be https:// and a host",
+		`{"name":null}`:                               "name: is missing",
+		`{"types":["OPEN",""]}`:                       "types: must hold names of 1 to 255 bytes",
+		`{"filters":[{},{"colour":1}]}`:               "filters/1/colour: is not an attribute of a filter",
 	} {
 		if a := w.call(400, "PATCH", "/v1/webhooks/orders", patch); !strings.HasSuffix(a.message(), want) {
 			t.Errorf("%s: %s", patch, a.message())
 		}
 	}
 	for body, want := range map[string]string{
-		`{"stream":"web","url":"https://example.com/x","timeout":"0s"}`:       "timeout: must be from 100ms to 5m0s",
+		`{"stream":"web","url":"https://example.com/x","timeout":"0s"}`:       "timeout: must be from 100ms to 5m",
 		`{"stream":"web","url":"https://example.com/x","timeout":""}`:         "timeout: must be a duration such as 36h or 7d",
 		`{"stream":"web","url":"https://example.com/x","retry":["-5s"]}`:      "retry[0]: must be a duration such as 36h or 7d",
 		`{"stream":"web","url":"https://example.com/x","retry":["5s","5"]}`:   "retry[1]: must be a duration such as 36h or 7d",

@@ -289,7 +289,7 @@ func (m *manageAPI) updateWebhook(ctx context.Context, in *managePatchWebhookIn)
 	}
 	b := &in.Body
 	patch := registry.WebhookPatch{
-		Name: b.Name.pointer(w.Name), Description: b.Description.pointer(""), URL: b.URL.pointer(w.URL), SomeHeaders: b.Headers.Value,
+		Name: b.Name.pointer(""), Description: b.Description.pointer(""), URL: b.URL.pointer(""), SomeHeaders: b.Headers.Value,
 		Authorization: b.Authorization.pointer(""), BatchSize: b.BatchSize.pointer(10), Types: b.Types.pointer(nil),
 		Ordering: b.Ordering.pointer("fifo"), Envelope: b.Envelope.pointer("airship"), Enabled: b.Enabled.pointer(true),
 	}

@@ -343,8 +343,8 @@ func (patch *WebhookPatch) applyFilter(record *webhookRecord) error {
 	}
 	if _, err := filter.New(record.Types, record.Filters); err != nil {
 		var wrong *filter.Error
-		if errors.As(err, &wrong) {
-			return &Invalid{"filters", wrong.Error()}
+		if errors.As(err, &wrong) && wrong.Path != "" {
+			return &Invalid{wrong.Path, wrong.Reason}
 		}
 		return &Invalid{"filters", err.Error()}
 	}
@@ -365,7 +365,7 @@ func (patch *WebhookPatch) applyTimes(record *webhookRecord) error {
 	}
 	if d := patch.Timeout; d != nil {
 		if *d < minWebhookTime || *d > maxWebhookTime {
-			return &Invalid{"timeout", fmt.Sprintf("must be from %v to %v", minWebhookTime, maxWebhookTime)}
+			return &Invalid{"timeout", "must be from 100ms to 5m"}
 		}
 		record.TimeoutMS = int64(*d / time.Millisecond)
 	}
