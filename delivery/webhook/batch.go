@@ -34,6 +34,7 @@ type batch struct {
 	chained     bool  // the goroutine that posts the one before it posts it next
 	tried       bool  // it was on the wire, or was restored: it stays as it is
 
+	name     string // what id gives; empty: not made yet
 	attempts int
 	since    time.Time // of the first failed attempt
 	due      time.Time // of the next one
@@ -43,8 +44,11 @@ type batch struct {
 	fresh    bool      // of a replay: it has an id of its own, since its events may have been accepted before in other batches
 }
 
-// id is the message id: of the subscription and the offsets, so that every attempt, whoever makes it, has the same.
+// id is the message id: of the subscription and the offsets, so that every attempt, whoever makes it, has the same. The batch is closed.
 func (b *batch) id(hook string) string {
+	if b.name != "" {
+		return b.name
+	}
 	h := sha256.New()
 	var in [24]byte
 	binary.BigEndian.PutUint64(in[0:], uint64(b.first))
@@ -59,7 +63,8 @@ func (b *batch) id(hook string) string {
 	var text [4 + 32]byte
 	copy(text[:], "msg_")
 	hex.Encode(text[4:], h.Sum(sum[:0])[:16])
-	return string(text[:])
+	b.name = string(text[:])
+	return b.name
 }
 
 // add puts an event in; size is how many are expected. The bytes are copied.

@@ -44,7 +44,7 @@ func TestRefusedAtDial(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &poster{target: target{addr: l.Addr().String()}, limit: time.Second, now: time.Now, keys: func(time.Time) [][]byte { return nil }}
+		p := &poster{target: target{addr: l.Addr().String()}, limit: time.Second, now: time.Now}
 		p.dialer.ControlContext = g.check(c.plain)
 		if o := p.post(t.Context(), message{id: "msg_1", body: []byte("{}")}); o.failure != c.want {
 			t.Errorf("%s: %q, want %q", name, o.failure, c.want)

@@ -13,7 +13,12 @@ type result struct {
 	outcome outcome
 	err     error // not the receiver's fault, and not for this webhook to go on with
 	skipped bool  // it was not tried, for one before it in its chain failed, or the work is to stop
-	last    bool  // of its chain
+}
+
+// told is what a goroutine that posts tells the loop.
+type told struct {
+	results []result
+	ended   bool // it posts nothing more
 }
 
 // launch posts what is ready.
@@ -21,12 +26,59 @@ func (r *run) launch(now time.Time) {
 	for len(r.waiting) > 0 && !r.waiting[0].due.After(now) {
 		r.ready = append(r.ready, heap.Pop(&r.waiting).(*batch))
 	}
-	for r.flying < maxFlying && len(r.ready) > 0 {
-		b := r.ready[0]
-		r.ready[0] = nil
-		r.ready = r.ready[1:]
+	for r.flying < maxFlying {
+		b := r.nextReady()
+		if b == nil {
+			return
+		}
 		r.flying++
 		go r.fly(r.chain(b, now))
+	}
+	// All fly: what has no order is laid where each of them finds its next when it is done. To come back to the loop in
+	// between costs a good part of a delivery, and a goroutine that waits for a slow receiver keeps nothing from the others.
+	for len(r.ready) > 0 && len(r.handed) < cap(r.handed) && !r.laneOf(r.ready[0]).strict {
+		b := r.popReady()
+		r.touch(b)
+		r.handed <- b // there is room, for nobody else fills it
+	}
+}
+
+// nextReady takes the batch that has been ready for longest; nil when there is none.
+func (r *run) nextReady() *batch {
+	select {
+	case b := <-r.handed:
+		return b
+	default:
+	}
+	if len(r.ready) == 0 {
+		return nil
+	}
+	return r.popReady()
+}
+
+func (r *run) popReady() *batch {
+	b := r.ready[0]
+	r.ready[0] = nil
+	r.ready = r.ready[1:]
+	return b
+}
+
+// recall takes back what was handed out and is not on its way.
+func (r *run) recall() {
+	for {
+		select {
+		case b := <-r.handed:
+			r.ready = append(r.ready, b)
+		default:
+			return
+		}
+	}
+}
+
+// touch notes that a batch is about to be on the wire. From then on it stays as it is.
+func (r *run) touch(b *batch) {
+	if !b.tried {
+		b.tried, r.dirty = true, true
 	}
 }
 
@@ -44,30 +96,41 @@ func (r *run) chain(b *batch, now time.Time) []*batch {
 		}
 	}
 	for _, c := range all {
-		if !c.tried {
-			c.tried, r.dirty = true, true
-		}
+		r.touch(c)
 	}
 	return all
 }
 
-// fly makes one attempt at each batch of a chain, up to the first that fails.
+// fly makes one attempt at each batch of a chain, up to the first that fails, and at what is handed out.
 func (r *run) fly(chain []*batch) {
 	broken := false
 	var some []result
 	began := time.Now()
-	for i, b := range chain {
-		res := result{batch: b, last: i == len(chain)-1, skipped: broken || i > 0 && r.more.Err() != nil}
-		if !res.skipped {
+	try := func(b *batch, skip bool) {
+		res := result{batch: b, skipped: skip}
+		if !skip {
 			res.outcome, res.err = r.attempt(b)
 			broken = res.err != nil || res.outcome.failure != ""
 		}
 		some = append(some, res)
-		if res.last || time.Since(began) > tellEvery {
-			r.results <- some
+		if time.Since(began) > tellEvery {
+			r.results <- told{results: some}
 			some, began = nil, time.Now()
 		}
 	}
+	for i, b := range chain {
+		try(b, broken || i > 0 && r.more.Err() != nil)
+	}
+	for r.more.Err() == nil {
+		select {
+		case b := <-r.handed:
+			try(b, false)
+			continue
+		default:
+		}
+		break
+	}
+	r.results <- told{results: some, ended: true}
 }
 
 // attempt makes one attempt at a batch.
@@ -93,9 +156,12 @@ func (r *run) attempt(b *batch) (o outcome, err error) {
 	return r.poster.post(r.work, message{id: b.id(r.hook.ID), body: b.body}), nil
 }
 
-func (r *run) settleAll(some []result) error {
+func (r *run) settleAll(t told) error {
 	var first error
-	for _, res := range some {
+	if t.ended {
+		r.flying--
+	}
+	for _, res := range t.results {
 		if err := r.settle(res); err != nil && first == nil {
 			first = err
 		}
@@ -106,9 +172,6 @@ func (r *run) settleAll(some []result) error {
 // settle draws the consequence of an attempt.
 func (r *run) settle(res result) error {
 	b, o := res.batch, res.outcome
-	if res.last {
-		r.flying--
-	}
 	now := r.service.now()
 	if b.chained = false; res.skipped {
 		if r.laneOf(b).head == b {

@@ -46,32 +46,46 @@ type outcome struct {
 // seconds after the last connection, hides whether a connection was new when it broke, and gives no say in when TLS and dialing time out.
 // Safe for concurrent use.
 type poster struct {
-	target target
-	dialer net.Dialer
-	tls    *tls.Config // nil: plain
-	head   []byte      // request line and headers that are the same in every request
-	keys   func(now time.Time) [][]byte
-	limit  time.Duration // for a whole attempt
-	now    func() time.Time
+	target  target
+	dialer  net.Dialer
+	tls     *tls.Config // nil: plain
+	head    []byte      // request line and headers that are the same in every request
+	secrets []signing
+	limit   time.Duration // for a whole attempt
+	now     func() time.Time
 
 	mu   sync.Mutex
 	idle []*conn // the one used last at the end
 }
 
+// signing is a secret that messages are signed with, the only one or beside others.
+type signing struct {
+	*signer
+	until time.Time // zero: for good
+}
+
+// conn is a connection to the receiver. It gives up waiting when the context ends that it was dialed with.
 type conn struct {
 	net.Conn
 	in   *bufio.Reader
 	out  []byte
 	used time.Time
+	quit func() bool // takes back what the end of the context would do
+}
+
+func (c *conn) Close() error {
+	c.quit()
+	return c.Conn.Close()
 }
 
 // post makes one attempt: a request on an idle connection, or on a new one. A kept connection may have been closed by the receiver just
 // then; when it breaks before the first byte of an answer, the request goes out once more on a new one, under the same id. The whole takes
-// no longer than the limit, however slowly the receiver answers.
+// no longer than the limit, however slowly the receiver answers. All posts of a poster are given the same context.
 func (p *poster) post(ctx context.Context, m message) outcome {
-	began, deadline := time.Now(), time.Now().Add(p.limit)
+	began := time.Now()
+	deadline := began.Add(p.limit)
 	o := outcome{at: p.now()}
-	c, err := p.kept(), error(nil)
+	c, err := p.kept(began), error(nil)
 	kept := c != nil
 	if !kept {
 		c, err = p.dial(ctx, deadline)
@@ -94,20 +108,20 @@ func (p *poster) post(ctx context.Context, m message) outcome {
 
 // exchange sends the request and reads the answer. untouched: the connection broke before anything was answered.
 func (p *poster) exchange(ctx context.Context, c *conn, m message, deadline time.Time, o *outcome) (untouched bool) {
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	keep := false
 	defer func() {
-		if stop() && keep {
+		if keep && ctx.Err() == nil {
 			p.keep(c)
 		} else {
 			_ = c.Close()
 		}
 	}()
-	if c.SetDeadline(deadline) != nil {
+	// The end of ctx sets a deadline in the past; when it came first, this one has undone that.
+	if c.SetDeadline(deadline) != nil || ctx.Err() != nil {
 		o.failure = FailBroken
 		return true
 	}
-	writeErr := c.send(p.request(c.out[:0], m), m.body)
+	writeErr := c.send(p.request(c.out[:0], m, o.at), m.body)
 	// A receiver may refuse before it has read everything; its answer is there although writing failed.
 	answer := fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseResponse(answer)
@@ -119,25 +133,32 @@ func (p *poster) exchange(ctx context.Context, c *conn, m message, deadline time
 	status := answer.StatusCode()
 	o.status = status
 	o.failure = statusFailure(status)
-	o.retryAfter = retryAfter(status, string(answer.Header.Peek(fasthttp.HeaderRetryAfter)), p.now())
+	if value := answer.Header.Peek(fasthttp.HeaderRetryAfter); len(value) > 0 {
+		o.retryAfter = retryAfter(status, string(value), p.now())
+	}
 	keep = c.readRest(answer, deadline) && writeErr == nil
 	return false
 }
 
 // request writes the head of a request.
-func (p *poster) request(b []byte, m message) []byte {
-	now := p.now()
+func (p *poster) request(b []byte, m message, now time.Time) []byte {
 	b = append(b, p.head...)
 	b = append(b, "webhook-id: "...)
 	b = append(b, m.id...)
 	b = append(b, "\r\nwebhook-timestamp: "...)
 	b = strconv.AppendInt(b, now.Unix(), 10)
 	b = append(b, "\r\nwebhook-signature: "...)
-	for i, key := range p.keys(now) {
-		if i > 0 {
+	first := true
+	for i := range p.secrets {
+		k := &p.secrets[i]
+		if !k.until.IsZero() && !now.Before(k.until) {
+			continue
+		}
+		if !first {
 			b = append(b, ' ')
 		}
-		b = appendSignature(b, key, m.id, now.Unix(), m.body)
+		b = k.append(b, m.id, now.Unix(), m.body)
+		first = false
 	}
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(m.body)), 10)
@@ -194,11 +215,11 @@ func (c *conn) readRest(answer *fasthttp.Response, deadline time.Time) bool {
 }
 
 // dial opens a connection to an allowed address, with TLS where the URL says so.
-func (p *poster) dial(ctx context.Context, deadline time.Time) (*conn, error) {
+func (p *poster) dial(work context.Context, deadline time.Time) (*conn, error) {
 	if latest := time.Now().Add(dialTimeout); latest.Before(deadline) {
 		deadline = latest
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	ctx, cancel := context.WithDeadline(work, deadline)
 	defer cancel()
 	raw, err := p.dialer.DialContext(ctx, "tcp", p.target.addr)
 	if err != nil {
@@ -212,7 +233,9 @@ func (p *poster) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 		}
 		raw = secure
 	}
-	return &conn{Conn: raw, in: bufio.NewReaderSize(raw, answerHead)}, nil
+	c := &conn{Conn: raw, in: bufio.NewReaderSize(raw, answerHead)}
+	c.quit = context.AfterFunc(work, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	return c, nil
 }
 
 func (p *poster) keep(c *conn) {
@@ -226,8 +249,8 @@ func (p *poster) keep(c *conn) {
 }
 
 // kept takes the connection that was used last, nil when there is none. Those that nobody needed for a while are closed.
-func (p *poster) kept() *conn {
-	p.prune(idleFor)
+func (p *poster) kept(now time.Time) *conn {
+	p.prune(now.Add(-idleFor))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)
@@ -240,11 +263,11 @@ func (p *poster) kept() *conn {
 	return c
 }
 
-// prune closes the connections that have not been used for so long.
-func (p *poster) prune(unused time.Duration) {
+// prune closes the connections that have not been used since.
+func (p *poster) prune(since time.Time) {
 	p.mu.Lock()
 	var old []*conn
-	for len(p.idle) > 0 && time.Since(p.idle[0].used) >= unused {
+	for len(p.idle) > 0 && !p.idle[0].used.After(since) {
 		old = append(old, p.idle[0])
 		p.idle[0] = nil
 		p.idle = p.idle[1:]
@@ -256,7 +279,7 @@ func (p *poster) prune(unused time.Duration) {
 }
 
 // close closes all kept connections.
-func (p *poster) close() { p.prune(0) }
+func (p *poster) close() { p.prune(time.Now()) }
 
 var errInterim = errors.New("too many interim answers")
 

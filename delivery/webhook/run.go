@@ -18,6 +18,7 @@ import (
 
 const (
 	maxFlying   = 64                    // requests on the wire for one webhook
+	maxHanded   = 4 * maxFlying         // batches that are handed out beside them
 	maxOpen     = 1024                  // batches begun and not ended, beyond which nothing is read; the cell holds them
 	fifoOpen    = 64                    // the same for one at a time, where more would only lie about
 	maxChain    = 32                    // batches of a strict lane that are posted one after the other without asking the loop
@@ -68,7 +69,8 @@ type run struct {
 	forming []*batch // by age; some are closed already
 	memory  int64
 	flying  int
-	results chan []result // written by those that post, read by loop; as large as can fly
+	handed  chan *batch // without an order, for those that post: written by loop, read by them and by loop
+	results chan told   // written by those that post, read by loop; as large as can fly
 	others  sync.WaitGroup
 
 	live   *feed
@@ -87,7 +89,7 @@ type run struct {
 func (k *sink) Run(ctx context.Context, c *delivery.Claim) error {
 	r := &run{
 		sink: k, claim: c, more: ctx, work: c.Work(), open: map[*batch]struct{}{}, done: map[string]bool{},
-		results: make(chan []result, maxFlying), most: maxOpen, again: &lane{strict: k.hook.Ordering != "none"},
+		handed: make(chan *batch, maxHanded), results: make(chan told, maxFlying), most: maxOpen, again: &lane{strict: k.hook.Ordering != "none"},
 	}
 	var err error
 	if r.poster, err = k.service.poster(k.hook); err != nil {
@@ -198,6 +200,7 @@ func (r *run) loop(ctx context.Context) error {
 
 // landed ends the work because of an error, with what flies.
 func (r *run) landed(err error) error {
+	r.recall()
 	for r.flying > 0 {
 		if e := r.settleAll(<-r.results); e != nil && r.work.Err() == nil {
 			err = errors.Join(err, e)
@@ -445,7 +448,7 @@ func (r *run) tidy(now time.Time, last bool) {
 		return
 	}
 	r.tidied = now
-	r.poster.prune(idleFor)
+	r.poster.prune(time.Now().Add(-idleFor))
 	r.service.recent.store(r.work, r.service.cells(), r.hook.ID, r.service.log)
 	if r.mark.IsZero() {
 		r.mark = now

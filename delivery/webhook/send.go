@@ -24,27 +24,13 @@ func (s *Service) poster(w *registry.Webhook) (*poster, error) {
 	if err != nil {
 		return nil, err
 	}
-	type key struct {
-		bytes []byte
-		until time.Time
-	}
-	var keys []key
+	p := &poster{target: t, limit: w.Timeout, now: s.now}
 	for _, secret := range secrets {
-		k, err := ParseSecret(secret.Text)
+		key, err := ParseSecret(secret.Text)
 		if err != nil {
 			return nil, fmt.Errorf("a stored secret of webhook %s: %w", w.ID, err)
 		}
-		keys = append(keys, key{k, secret.Until})
-	}
-	p := &poster{target: t, limit: w.Timeout, now: s.now}
-	p.keys = func(now time.Time) [][]byte {
-		valid := make([][]byte, 0, len(keys))
-		for _, k := range keys {
-			if k.until.IsZero() || now.Before(k.until) {
-				valid = append(valid, k.bytes)
-			}
-		}
-		return valid
+		p.secrets = append(p.secrets, signing{newSigner(key), secret.Until})
 	}
 	p.dialer = net.Dialer{Timeout: dialTimeout, ControlContext: s.gate.check(t.plain)}
 	if !t.plain {

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"hash"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -46,9 +48,20 @@ func ParseSecret(text string) ([]byte, error) {
 	return key, nil
 }
 
-// appendSignature writes one signature.
-func appendSignature(dst []byte, key []byte, id string, timestamp int64, body []byte) []byte {
-	mac := hmac.New(sha256.New, key)
+// signer signs with one key. It keeps what is the same for every message, the key mixed into the hash. Safe for concurrent use.
+type signer struct {
+	key  []byte
+	macs sync.Pool // of hash.Hash
+}
+
+func newSigner(key []byte) *signer { return &signer{key: key} }
+
+// append writes one signature.
+func (s *signer) append(dst []byte, id string, timestamp int64, body []byte) []byte {
+	mac, ok := s.macs.Get().(hash.Hash)
+	if !ok {
+		mac = hmac.New(sha256.New, s.key)
+	}
 	var head [96]byte
 	b := append(head[:0], id...)
 	b = append(b, '.')
@@ -58,7 +71,10 @@ func appendSignature(dst []byte, key []byte, id string, timestamp int64, body []
 	mac.Write(body)
 	var sum [sha256.Size]byte
 	dst = append(dst, "v1,"...)
-	return base64.StdEncoding.AppendEncode(dst, mac.Sum(sum[:0]))
+	dst = base64.StdEncoding.AppendEncode(dst, mac.Sum(sum[:0]))
+	mac.Reset()
+	s.macs.Put(mac)
+	return dst
 }
 
 // Sign is the value of the header Webhook-Signature for a message, with a signature for each key.
@@ -68,7 +84,7 @@ func Sign(keys [][]byte, id string, at time.Time, body []byte) string {
 		if i > 0 {
 			dst = append(dst, ' ')
 		}
-		dst = appendSignature(dst, key, id, at.Unix(), body)
+		dst = newSigner(key).append(dst, id, at.Unix(), body)
 	}
 	return string(dst)
 }
@@ -90,7 +106,7 @@ func Verify(secret string, header http.Header, body []byte, now time.Time) error
 	if err != nil {
 		return fmt.Errorf("%w: webhook-timestamp is not a number of seconds", ErrHeaders)
 	}
-	want := appendSignature(nil, key, id, seconds, body)
+	want := newSigner(key).append(nil, id, seconds, body)
 	fits := false
 	for one := range strings.FieldsSeq(signatures) {
 		if hmac.Equal([]byte(one), want) {
