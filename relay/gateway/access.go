@@ -29,9 +29,12 @@ func (d denial) write(rs *response, s shape) {
 	rs.reason = d.result
 	rs.refuse(s, d.status, d.text)
 	if d.wait > 0 {
-		rs.set("Retry-After", strconv.FormatInt(int64((d.wait+time.Second-1)/time.Second), 10))
+		rs.set("Retry-After", strconv.FormatInt(d.seconds(), 10))
 	}
 }
+
+// seconds is the wait in whole ones, rounded up.
+func (d denial) seconds() int64 { return int64((d.wait + time.Second - 1) / time.Second) }
 
 // defaultProject is where the admin token acts when the request names no project.
 const defaultProject = "default"

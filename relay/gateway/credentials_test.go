@@ -84,6 +84,47 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestLoginSlowsDownGuessing: after a few wrong passwords nobody learns whether the next one is right; other accounts stay open, and whether
+// there is an account does not show.
+func TestLoginSlowsDownGuessing(t *testing.T) {
+	e := newEdge(t, nil)
+	for _, name := range []string{"ann", "bob"} {
+		e.want(201, "POST", "/v1/users", adminToken, `{"email":"`+name+`@example.com","password":"`+annsPassword+`"}`)
+	}
+	try := func(email, password string) answer {
+		t.Helper()
+		return e.send("POST", "/v1/auth", "", `{"email":"`+email+`","password":"`+password+`"}`)
+	}
+	// guess tries wrong passwords until the edge has enough of it.
+	guess := func(email string) {
+		t.Helper()
+		for n := range 20 {
+			a := try(email, "wrong password")
+			if a.status == 401 {
+				continue
+			}
+			if a.status != 429 || n < 5 || !strings.Contains(a.body, "Too many wrong passwords") || a.header.Get("Retry-After") == "" {
+				t.Fatalf("after %d wrong passwords of %s: %d %s %v", n, email, a.status, a.body, a.header)
+			}
+			return
+		}
+		t.Fatalf("20 wrong passwords of %s were told so", email)
+	}
+	guess("nobody@example.com")
+	for n := 0; ; n++ {
+		guess("Ann@example.com")
+		if try("ann@example.com", annsPassword).status == 429 {
+			break
+		}
+		if n == 5 { // a machine so slow that the wait is over by then is one thing, every time another
+			t.Fatal("the right password is taken at once")
+		}
+	}
+	if a := try("bob@example.com", annsPassword); a.status != 200 {
+		t.Errorf("another user: %d %s", a.status, a.body)
+	}
+}
+
 // TestStreamLogin2021: the triplet of 2021 buys a token that sends.
 func TestStreamLogin2021(t *testing.T) {
 	e := newEdge(t, nil)

@@ -188,6 +188,7 @@ type Gateway struct {
 	ingest   *ingest
 	rtds     tally
 	bodies   *budget
+	logins   logins
 
 	server      *fasthttp.Server
 	tls         *tlsPort     // nil: plain

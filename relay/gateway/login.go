@@ -33,7 +33,21 @@ func (g *Gateway) postLogin(rq *request, rs *response) {
 	if !g.readLogin(rq, rs, &in) {
 		return
 	}
+	k := rq.login(in.Email, g.connections.proxies)
+	if g.heldOff(rs, k) {
+		return
+	}
 	s, err := g.registry.Login(rq.ctx, in.Email, in.Password)
+	// Again: of many tries at once only the first few are told how they went.
+	if g.heldOff(rs, k) {
+		return
+	}
+	switch {
+	case err == nil:
+		g.logins.right(k)
+	case registry.NotLetIn(err):
+		g.logins.wrong(k, g.uptime())
+	}
 	g.answerUser(rq, rs, s, err, "E-mail address or password is wrong")
 }
 
