@@ -41,6 +41,7 @@ type Reader struct {
 	// have their places in between; seen is the last event considered, which is what a client may be told.
 	pos, seen engine.Offset
 	timer     *time.Timer
+	woken     chan struct{}  // written by Wake
 	again     bool           // Spec.Again
 	erased    *atomic.Uint64 // the stream's count of what made openings wrong
 	erasures  uint64         // what it was before the last chunk was taken
@@ -80,7 +81,10 @@ func (r *Relay) OpenReader(ctx context.Context, s Spec) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	rd := &Reader{relay: r, hub: h, started: start, moved: moved, pos: start, seen: start, stream: s.Stream.Name, again: s.Again, erased: r.erasure(s.Stream.Log.ID)}
+	rd := &Reader{
+		relay: r, hub: h, started: start, moved: moved, pos: start, seen: start, stream: s.Stream.Name, again: s.Again,
+		erased: r.erasure(s.Stream.Log.ID), woken: make(chan struct{}, 1),
+	}
 	rd.rendering = h.join(s, m)
 	rd.standing = &Standing{hub: h, ring: rd.rendering.ring}
 	rd.standing.pos.Store(uint64(start))
@@ -116,7 +120,7 @@ func (rd *Reader) Close() {
 // Next waits for the next chunk, of no more than most events (0: any), until ctx ends (its error) or idle has passed
 // (nil, nil). The caller releases the chunk. A reader that reads the log stops at what was stored when it got
 // there and joins the live tail without a gap; where it reads for long and nothing passes it returns (nil, nil) too,
-// after idle or readPatience, whichever is longer.
+// after idle or readPatience, whichever is longer, and so it does when it is woken.
 func (rd *Reader) Next(ctx context.Context, idle time.Duration, most int) (*Chunk, error) {
 	armed := false
 	deadline := time.Now().Add(max(idle, readPatience))
@@ -142,8 +146,18 @@ func (rd *Reader) Next(ctx context.Context, idle time.Duration, most int) (*Chun
 			return nil, ErrClosed
 		case <-rd.timer.C:
 			return nil, nil
+		case <-rd.woken:
+			return nil, nil
 		case <-wake:
 		}
+	}
+}
+
+// Wake ends the wait of a Next in progress, or of the next one. Any goroutine.
+func (rd *Reader) Wake() {
+	select {
+	case rd.woken <- struct{}{}:
+	default: // it is awake already
 	}
 }
 

@@ -71,6 +71,7 @@ type session struct {
 	Answer
 	out    outlet
 	lines  *writer // out, where the session is a response
+	far    *farEnd // its client; nil: not under watch
 	steady bool    // signs of life come at their time, events or not
 	sent   int
 	count  prometheus.Counter // of events delivered
@@ -93,12 +94,15 @@ var (
 // Serve writes the answer to a taken-over connection until the client leaves, or Limit, Until, Alive or Drain end
 // it. It does not close the connection. It returns true when the response ended in an orderly way.
 func (c *Conns) Serve(conn net.Conn, a Answer) bool {
-	return c.serve(c.ctx, &writer{conn: conn, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}, a)
+	far := c.follow(conn, a.Reader.Wake)
+	defer far.forget()
+	return c.serve(c.ctx, &writer{conn: conn, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}, a, far)
 }
 
-// serve is Serve over any protocol. ctx ends with the client, where that can be known, and when draining begins.
-func (c *Conns) serve(ctx context.Context, w *writer, a Answer) bool {
-	s := &session{Answer: a, out: w, lines: w}
+// serve is Serve over any protocol. ctx ends when draining begins, and with the client where the protocol tells of it; else
+// far does, where it is not nil.
+func (c *Conns) serve(ctx context.Context, w *writer, a Answer, far *farEnd) bool {
+	s := &session{Answer: a, out: w, lines: w, far: far}
 	if s.Keepalive <= 0 {
 		s.Keepalive = DefaultKeepalive
 	}
@@ -164,7 +168,10 @@ func (s *session) pump(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if now.Sub(s.last) >= s.Keepalive {
+		if s.far.gone() {
+			return errWire
+		}
+		if s.far.doubtful() || now.Sub(s.last) >= s.Keepalive {
 			if err := s.signOfLife(now); err != nil {
 				return err
 			}

@@ -22,6 +22,7 @@ type Conns struct {
 	ctx    context.Context // ends when draining begins
 	cancel context.CancelFunc
 	counts *metrics
+	watch  *watch
 
 	mu   sync.Mutex
 	open map[carrier]struct{}
@@ -32,7 +33,7 @@ type Conns struct {
 // NewConns makes an empty registry. metrics may be nil.
 func NewConns(metrics prometheus.Registerer) *Conns {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Conns{ctx: ctx, cancel: cancel, counts: newMetrics(metrics), open: map[carrier]struct{}{}, none: make(chan struct{})}
+	return &Conns{ctx: ctx, cancel: cancel, counts: newMetrics(metrics), watch: newWatch(), open: map[carrier]struct{}{}, none: make(chan struct{})}
 }
 
 // KeepSeries drops what was measured of streams that are not there any more.
@@ -49,6 +50,7 @@ func (c *Conns) Count() int {
 // code 1001, and returns when all are gone. At the deadline it cuts those whose client does not read. Responses that begin later end at once.
 func (c *Conns) Drain(deadline time.Time) {
 	c.cancel()
+	defer c.watch.close()
 	c.mu.Lock()
 	if !c.over {
 		c.over = true

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,25 +65,55 @@ func each(rate int64, n int) int64 {
 	return int64(float64(n) * float64(time.Second) / float64(rate))
 }
 
+// overlap is how long a connection that is one too many waits for another of its token to end. A client that has lost its
+// connection and is back at once may be heard before the end of the one it replaces is.
+const overlap = 500 * time.Millisecond
+
 // tally counts the open connections of each token. Safe for concurrent use.
 type tally struct {
 	most int // 0: any number
 	mu   sync.Mutex
 	open map[string]int
+	left chan struct{} // closed when some connection ends; nil: nobody waits
 }
 
-// enter counts one more, unless there are as many as there may be.
-func (t *tally) enter(token string) bool {
+// enter counts one more, unless there are as many as there may be and none of them ends while it waits.
+func (t *tally) enter(ctx context.Context, token string) bool {
+	var timer *time.Timer
+	for {
+		left := t.try(token)
+		if left == nil {
+			return true
+		}
+		if timer == nil {
+			timer = time.NewTimer(overlap)
+			defer timer.Stop()
+		}
+		select {
+		case <-left:
+		case <-timer.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// try counts one more and gives nil, or what is closed when trying again may help.
+func (t *tally) try(token string) (left <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.most > 0 && t.open[token] >= t.most {
-		return false
+		if t.left == nil {
+			t.left = make(chan struct{})
+		}
+		return t.left
 	}
 	if t.open == nil {
 		t.open = make(map[string]int)
 	}
 	t.open[token]++
-	return true
+	return nil
 }
 
 func (t *tally) leave(token string) {
@@ -90,5 +121,9 @@ func (t *tally) leave(token string) {
 	defer t.mu.Unlock()
 	if t.open[token]--; t.open[token] <= 0 {
 		delete(t.open, token)
+	}
+	if t.left != nil {
+		close(t.left)
+		t.left = nil
 	}
 }

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -95,21 +97,42 @@ func TestLimiterManyAtOnce(t *testing.T) {
 }
 
 func TestTally(t *testing.T) {
-	tl := tally{most: 2}
-	if !tl.enter("a") || !tl.enter("a") || tl.enter("a") {
-		t.Fatal("the third of two came in, or one of two did not")
-	}
-	if !tl.enter("b") {
-		t.Fatal("another token pays for the first")
-	}
-	tl.leave("a")
-	if !tl.enter("a") {
-		t.Fatal("a place that was left is not free")
-	}
-	tl.leave("a")
-	tl.leave("a")
-	tl.leave("b")
-	if len(tl.open) != 0 {
-		t.Fatalf("%d tokens are remembered for nothing", len(tl.open))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		tl := tally{most: 2}
+		if !tl.enter(ctx, "a") || !tl.enter(ctx, "a") || tl.enter(ctx, "a") {
+			t.Fatal("the third of two came in, or one of two did not")
+		}
+		if !tl.enter(ctx, "b") {
+			t.Fatal("another token pays for the first")
+		}
+		tl.leave("a")
+		if !tl.enter(ctx, "a") {
+			t.Fatal("a place that was left is not free")
+		}
+		// Two are back before the ends of what they replace are heard, and one that is one too many.
+		in := make(chan bool, 3)
+		for range 3 {
+			go func() { in <- tl.enter(ctx, "a") }()
+		}
+		time.Sleep(overlap / 2)
+		tl.leave("b")
+		tl.leave("a")
+		tl.leave("a")
+		for _, want := range []bool{true, true, false} {
+			if got := <-in; got != want {
+				t.Errorf("one that waits: %t, not %t", got, want)
+			}
+		}
+		stopped, stop := context.WithCancel(ctx)
+		stop()
+		if tl.enter(stopped, "a") {
+			t.Error("one came in without a place")
+		}
+		tl.leave("a")
+		tl.leave("a")
+		if len(tl.open) != 0 {
+			t.Fatalf("%d tokens are remembered for nothing", len(tl.open))
+		}
+	})
 }

@@ -100,7 +100,7 @@ func (g *Gateway) namesTypes(st *registry.Stream) bool {
 }
 
 func (g *Gateway) openRTDS(rq *request, rs *response, c rtdsCaller, spec relay.Spec, offsetUpdates bool) {
-	if !g.rtds.enter(c.place) {
+	if !g.rtds.enter(rq.ctx, c.place) {
 		rs.refuse(shapeAirship, http.StatusPaymentRequired,
 			fmt.Sprintf("This token has %d connections open, which is as many as it may have; close one", g.cfg.MaxConnections))
 		return

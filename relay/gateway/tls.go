@@ -114,6 +114,9 @@ type socketOf struct {
 	of *conn
 }
 
+// NetConn is the socket itself, as of tls.Conn's method.
+func (s *socketOf) NetConn() net.Conn { return s.Conn }
+
 // handshakes are those in progress, the longest first. One more than there may be ends the one that has taken longest:
 // however many clients begin and do not go on, who goes on gets through. Safe for concurrent use.
 type handshakes struct {
