@@ -247,8 +247,11 @@ func TestVersions(t *testing.T) {
 		{"1.0.+", []string{"1.0.1", "1.0.", "1.0.1-beta"}, []string{"1.0", "1.1.0"}},
 		{" 1.0 + ", []string{"1.0", "1.01", "1.0.1"}, []string{"1.1"}},
 		{"1.2.3", []string{"1.2.3", "1.2.3-rc1"}, []string{"1.2.3.0", "1.2", "1.2.30"}},
-		{"1.2-SNAPSHOT", []string{"1.2", "1.2-x"}, []string{"1.2.0"}},
-		{"[1.0, 2.0]", []string{"1", "1.0.0", "2.0", "1.9.9.foo"}, []string{"0.9", "2.0.1", "x", "", "1.5-beta"}},
+		{"1.2-SNAPSHOT", []string{"1.2", "1.2-x", " 1.2 "}, []string{"1.2.0"}},
+		{"1.0-rc1+", []string{"1.0", "1.0-alpha", "1.01-beta"}, []string{"1", "1.11", "2-SNAPSHOT"}},
+		{"[1.0, 2.0]", []string{"1", "1.0.0", "2.0", "1.9.9.foo", "1.5-beta", "2.0-rc1", " 1.5 "}, []string{"0.9", "2.0.1", "3.0-alpha", "x", "", "-1", "1.5beta"}},
+		{"[1.0-alpha, 2.0-alpha01]", []string{"1.0", "1.9.9-rc1", "2.0"}, []string{"0.9", "2.0.1", "3.0-alpha"}},
+		{"]17.0.0-beta,)", []string{"17.0.1-rc", "18-SNAPSHOT"}, []string{"17.0.0", "17.0.0-rc"}},
 		{"[1.0,2.0[", []string{"1.0", "1.9.9"}, []string{"2.0", "2"}},
 		{"]1.0,2.0]", []string{"1.0.1", "2"}, []string{"1.0", "1"}},
 		{"]1.0,2.0[", []string{"1.5"}, []string{"1", "2"}},
@@ -269,7 +272,7 @@ func TestVersions(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []string{"", "x", "(1.0,2.0]", "[1.0,2.0)", "[,1.0]", "[1.0,]", "[a,b]", "latest.release", "[1.0"} {
+	for _, c := range []string{"", "x", "(1.0,2.0]", "[1.0,2.0)", "[,1.0]", "[1.0,]", "[a,b]", "[-1,2]", "1.a", "latest.release", "[1.0"} {
 		if _, err := filter.Parse(fmt.Appendf(nil, `{"filters":{"predicates":{"key":"v","value":{"version_matches":%q}}}}`, c)); err == nil {
 			t.Errorf("%q is taken", c)
 		}

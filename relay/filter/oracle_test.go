@@ -173,12 +173,7 @@ var (
 
 func versionMatches(constraint, version string) bool {
 	c := spaces.ReplaceAllString(constraint, "")
-	cut := func(s string) string {
-		if i := strings.Index(s, "-"); i > 0 {
-			return s[:i]
-		}
-		return s
-	}
+	cut := func(s string) string { return strings.Split(strings.TrimSpace(s), "-")[0] }
 	if c == "+" {
 		return true
 	}
@@ -210,16 +205,16 @@ func versionMatches(constraint, version string) bool {
 		}
 		return 0
 	}
-	v, ok := numbers(version)
+	v, ok := numbers(cut(version))
 	if !ok {
 		return false
 	}
-	if from, ok := numbers(m[2]); ok && m[1] != "(" {
+	if from, ok := numbers(cut(m[2])); ok && m[1] != "(" {
 		if d := compare(v, from); d < 0 || d == 0 && m[1] == "]" {
 			return false
 		}
 	}
-	if to, ok := numbers(m[3]); ok && m[4] != ")" {
+	if to, ok := numbers(cut(m[3])); ok && m[4] != ")" {
 		if d := compare(v, to); d > 0 || d == 0 && m[4] == "[" {
 			return false
 		}

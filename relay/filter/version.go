@@ -59,14 +59,14 @@ func parseVersions(s string) (versions, error) {
 		return v, errVersions
 	}
 	if from != "" {
-		n, ok := components(from)
+		n, ok := components(release(from))
 		if !ok {
 			return v, errVersions
 		}
 		v.from, v.fromToo = &n, open == "["
 	}
 	if to != "" {
-		n, ok := components(to)
+		n, ok := components(release(to))
 		if !ok {
 			return v, errVersions
 		}
@@ -76,13 +76,14 @@ func parseVersions(s string) (versions, error) {
 }
 
 func (v *versions) match(s string) bool {
+	s = release(s)
 	switch {
 	case v.all:
 		return true
 	case v.exact != "":
-		return release(s) == v.exact
+		return s == v.exact
 	case !v.ranged:
-		return strings.HasPrefix(release(s), v.prefix)
+		return strings.HasPrefix(s, v.prefix)
 	}
 	n, ok := components(s)
 	if !ok {
@@ -101,11 +102,10 @@ func (v *versions) match(s string) bool {
 	return true
 }
 
-// release is a version without what follows its first hyphen.
+// release is a version as it is compared: without white space around it and without its qualifier, which is what
+// follows the first hyphen.
 func release(s string) string {
-	if i := strings.IndexByte(s, '-'); i > 0 {
-		return s[:i]
-	}
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "-")
 	return s
 }
 
