@@ -29,15 +29,15 @@ var (
 	nameSeed   = maphash.MakeSeed()
 )
 
-// UniqueNames holds a JSON text to having no name twice in an object, escapes looked through: what such an object means depends on who reads
-// it. body must be valid JSON in UTF-8. The error is a *Violation. It allocates nothing of its own once it has run, and takes time in
-// proportion to the text, but for sorting.
+// UniqueNames holds a JSON text to having no name twice in an object, escapes looked through, and no string with an unpaired surrogate: what
+// such a text means depends on who reads it. body must be valid JSON in UTF-8. The error is a *Violation. It allocates nothing of its own
+// once it has run, and takes time in proportion to the text, but for sorting.
 func UniqueNames(body []byte) error {
 	n := nameTables.Get().(*names)
-	twice := n.twice(body)
+	reason, at := n.twice(body)
 	n.release()
-	if twice >= 0 {
-		return invalid("a name stands twice in an object", twice)
+	if at >= 0 {
+		return invalid(reason, at)
 	}
 	return nil
 }
@@ -51,8 +51,8 @@ func (n *names) release() {
 	nameTables.Put(n)
 }
 
-// twice is where a name stands for the second time, -1 where none does.
-func (n *names) twice(s []byte) int {
+// twice is where a name stands for the second time, or a string that cannot be read; -1 where none does.
+func (n *names) twice(s []byte) (reason string, at int) {
 	n.seen, n.opens, n.text = n.seen[:0], n.opens[:0], n.text[:0]
 	name := false // a string here is a member's name
 	for i := 0; i < len(s); i++ {
@@ -60,7 +60,7 @@ func (n *names) twice(s []byte) int {
 		case '"':
 			end, escaped := scanString(s, i+1)
 			if end < 0 {
-				return -1
+				return stringFault(s, i+1)
 			}
 			if name {
 				n.add(s[i+1:end], i, escaped)
@@ -75,7 +75,7 @@ func (n *names) twice(s []byte) int {
 			name = len(n.opens) > 0 && n.opens[len(n.opens)-1] >= 0
 		case '}', ']':
 			if len(n.opens) == 0 {
-				return -1
+				return "", -1
 			}
 			from := n.opens[len(n.opens)-1]
 			n.opens, name = n.opens[:len(n.opens)-1], false
@@ -83,12 +83,12 @@ func (n *names) twice(s []byte) int {
 				continue
 			}
 			if at := doubled(n.seen[from:]); at >= 0 {
-				return at
+				return "a name stands twice in an object", at
 			}
 			n.seen = n.seen[:from]
 		}
 	}
-	return -1
+	return "", -1
 }
 
 func (n *names) add(name []byte, at int, escaped bool) {

@@ -35,6 +35,17 @@ func TestUniqueNames(t *testing.T) {
 	}
 }
 
+// What encoding/json replaces without a word is refused.
+func TestUniqueNamesUnpairedSurrogate(t *testing.T) {
+	for _, body := range []string{`{"a":"b\ud800"}`, `["\udc00\ud800"]`, `{"\ud83d":1}`, `{"a":1,"b":["\ud800\u0041"]}`} {
+		err := contract.UniqueNames([]byte(body))
+		var v *contract.Violation
+		if !errors.As(err, &v) || !strings.Contains(v.Text, "an unpaired surrogate stands in a string at byte ") {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 // unique is the same law by encoding/json's tokens.
 func unique(d *json.Decoder) bool {
 	token, err := d.Token()

@@ -15,6 +15,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
+
+	"sluice/relay/contract"
 )
 
 // manageContext is huma's view of a fiber request with the laws of this API in between: path parameters are
@@ -138,18 +140,24 @@ func manageJSON() huma.Format {
 	return huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: manageUnmarshal}
 }
 
-// manageUnmarshal is json.Unmarshal with errors for the sender: no Go type names, and no invalid UTF-8 that encoding/json
-// would silently replace in a name.
+// manageUnmarshal is json.Unmarshal with errors for the sender: no Go type names, and nothing that encoding/json would
+// silently settle by itself, such as invalid UTF-8 in a name, or a member that is there twice.
 func manageUnmarshal(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errManageUTF8
 	}
 	err := json.Unmarshal(data, v)
+	if err == nil {
+		err = contract.UniqueNames(data)
+	}
 	var syntax *json.SyntaxError
 	var wrong *json.UnmarshalTypeError
+	var unclear *contract.Violation
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &unclear):
+		return errors.New(strings.TrimPrefix(unclear.Text, "Body ")) // its place is said around it
 	case errors.As(err, &syntax):
 		return fmt.Errorf("is not valid JSON: %w at byte %d", err, syntax.Offset)
 	case errors.As(err, &wrong) && wrong.Field == "":

@@ -21,6 +21,10 @@ printed, or a user's. ` + "`?project=NAME`" + ` says which project is meant, ` +
 A resource stands at the top level of an answer, a list is a bare array. Members that are not described here are refused.
 A secret is shown once, when it is made.`
 
+// A member whose name differs in case from ours is unknown like any other; huma would let it pass for ours. The switch is
+// huma's own, for the process: no configuration has one.
+func init() { huma.ValidateStrictCasing = true }
+
 // newManageDocument makes the API that operations register with; huma generates the OpenAPI 3.1 document from their types.
 func newManageDocument(app *fiber.App, version string) huma.API {
 	format := manageJSON()
