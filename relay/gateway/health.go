@@ -66,9 +66,14 @@ func (g *Gateway) openMetrics() error {
 	return nil
 }
 
-// pruned drops the series of streams that are not there any more before it lets h show the rest.
+// pruned drops the series of streams that are not there any more before it lets h show the rest to who asks for it.
 func (g *Gateway) pruned(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "This path takes GET, HEAD only", http.StatusMethodNotAllowed)
+			return
+		}
 		snap := g.registry.Snapshot()
 		names := map[string]bool{}
 		for _, s := range snap.AllStreams() {

@@ -38,6 +38,8 @@ func TestHealth(t *testing.T) {
 		t.Errorf("the reason is %q", a.body)
 	}
 	e.want(200, "GET", "/is-alive", "", "")
+	e.want(200, "HEAD", "/metrics", "", "")
+	e.want(405, "DELETE", "/metrics", "", "")
 	if a := e.want(200, "GET", "/metrics", "", ""); !strings.Contains(a.body, "sluice_ingest_duration_seconds") {
 		t.Errorf("metrics: %.200s", a.body)
 	}

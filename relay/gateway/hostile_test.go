@@ -183,6 +183,44 @@ func TestHostileHeaders(t *testing.T) {
 	}
 }
 
+// A connection ends where its client says so in any spelling, and where the next request may be a part of this one.
+func TestHostileEnds(t *testing.T) {
+	e := newEdge(t, nil)
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	event := strings.TrimSpace(clicks(0, 1))
+	chunks := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(event), event)
+	const chunked = "Transfer-Encoding: chunked"
+	for _, row := range []struct {
+		name, text string
+		ends       bool
+	}{
+		{"close", head("GET /ready HTTP/1.1", "Host: x", "Connection: close"), true},
+		{"close in capitals", head("GET /ready HTTP/1.1", "Host: x", "Connection: Close"), true},
+		{"close among others", head("GET /ready HTTP/1.1", "Host: x", "Connection: keep-alive, CLOSE ,te"), true},
+		{"no close", head("GET /ready HTTP/1.1", "Host: x", "Connection: keep-alive, closed"), false},
+		{"length and chunks", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "Content-Length: 3", chunked) + chunks, true},
+		{"chunks and length", head("POST /event HTTP/1.1", "Host: x", st.bearer(), chunked, "content-length: 3") + chunks, true},
+		{"length first of all", head("POST /event HTTP/1.1", "CONTENT-LENGTH: 3", "Host: x", st.bearer(), chunked) + chunks, true},
+		{"chunks alone", head("POST /event HTTP/1.1", "Host: x", st.bearer(), "X-Content-Length: 3", chunked) + chunks, false},
+	} {
+		c := e.raw()
+		if _, err := io.WriteString(c, row.text+head("GET /ready HTTP/1.1", "Host: x")); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(c)
+		if a := readAnswer(t, r, "POST"); a.status != 200 && a.status != 204 || a.close != row.ends {
+			t.Errorf("%s: %d %q, close is %t", row.name, a.status, a.body, a.close)
+		}
+		if row.ends {
+			if n, err := io.Copy(io.Discard, r); n > 0 || err != nil {
+				t.Errorf("%s: %d more bytes, %v", row.name, n, err)
+			}
+		} else if a := readAnswer(t, r, "GET"); a.status != 200 {
+			t.Errorf("%s: then %d", row.name, a.status)
+		}
+	}
+}
+
 // Requests that come in one piece are answered in their order, and a body that nobody reads is not a request.
 func TestHostilePipeline(t *testing.T) {
 	e := newEdge(t, nil)

@@ -58,12 +58,42 @@ func (g *Gateway) newServer() *fasthttp.Server {
 }
 
 // headerReceived runs before the address is parsed: a Host with a scheme, which a known producer sends, is refused by
-// fasthttp as by net/http.
+// fasthttp as by net/http. It also sees to what fasthttp does not of when a connection has to end.
 func headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if host, ok := bareHost(string(h.Host())); ok {
 		h.SetHost(host)
 	}
+	if wantsClose(h.Peek(fasthttp.HeaderConnection)) || doublyFramed(h) {
+		h.SetConnectionClose()
+	}
 	return fasthttp.RequestConfig{}
+}
+
+// wantsClose finds the option close in a Connection field, in any case and among others (RFC 9110 §7.6.1): a client that
+// reads until the end of the connection would wait for nothing.
+func wantsClose(options []byte) bool {
+	for len(options) > 0 {
+		var one []byte
+		one, options, _ = bytes.Cut(options, []byte(","))
+		if bytes.EqualFold(bytes.TrimSpace(one), []byte("close")) {
+			return true
+		}
+	}
+	return false
+}
+
+// doublyFramed tells whether a chunked request has a length as well. It is taken by its chunks, and nothing may follow it
+// (RFC 9112 §6.1): a proxy in front that went by the length would see another request begin here.
+func doublyFramed(h *fasthttp.RequestHeader) bool {
+	if h.ContentLength() != -1 {
+		return false
+	}
+	for line := range bytes.Lines(h.RawHeaders()) {
+		if name, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength)) {
+			return true
+		}
+	}
+	return false
 }
 
 // bareHost is the host in one that has a scheme; ok tells whether it has.
