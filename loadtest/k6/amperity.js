@@ -1,45 +1,71 @@
 // Single payloads by POST /stream/v0/data/<stream-id>, at a steady RATE a second whatever the answers take: 202 for each. STREAM is the
 // stream's id, TOKEN an API key's, TENANT the project. Every payload has a mark of its own, so that the landed files tell whether each is
 // there once.
+//
+// Where k6 and the server share a machine, what k6 uses is what the server lacks. So every user sends all of their payloads in one
+// iteration and keeps the pace by themselves, answers are compared instead of checked, and no sample has a tag: a third of the CPU for a
+// request that the executor for constant rates, checks and the usual tags take.
 import http from 'k6/http';
 import exec from 'k6/execution';
-import { accepted, base, bearer, holds, seconds, stream, users } from './lib.js';
+import { sleep } from 'k6';
+import { Counter } from 'k6/metrics';
+import { accepted, base, bearer, seconds, stream, users } from './lib.js';
+
+const refused = new Counter('events_refused');
+// late counts the payloads whose time had come and that nobody was free to send: with any, the rate was not held.
+const late = new Counter('events_late');
+
+http.setResponseCallback(null); // no sample for whether the status was expected: it is looked at here
 
 export const options = {
   scenarios: {
-    steady: {
-      executor: 'constant-arrival-rate',
-      rate: Number(__ENV.RATE || 100),
-      timeUnit: '1s',
-      duration: `${seconds}s`,
-      preAllocatedVUs: users,
-      maxVUs: users,
-      gracefulStop: '20s',
-    },
+    steady: { executor: 'per-vu-iterations', vus: users, iterations: 1, maxDuration: `${seconds + 60}s` },
   },
-  // What k6 does not need to keep of every request costs it CPU that the server could have.
   discardResponseBodies: true,
-  systemTags: ['status'],
+  systemTags: [],
+  maxRedirects: 0,
   summaryTrendStats: ['med', 'p(95)', 'p(99)', 'max'],
   thresholds: {
-    checks: ['rate==1'],
-    http_req_failed: ['rate==0'],
     events_accepted: ['count>0'],
+    events_refused: ['count==0'],
+    events_late: [`count<=${__ENV.LATE || 0}`],
     http_req_duration: [`p(99)<${__ENV.P99 || 5000}`],
-    // Iterations that k6 could not begin in time are a rate that was not held.
-    dropped_iterations: [`count<=${__ENV.DROPPED || 0}`],
   },
 };
 
 const params = {
   headers: Object.assign({ 'X-Amperity-Tenant': __ENV.TENANT || 'default', 'Content-Type': 'application/json' }, bearer),
+  timeout: '30s',
 };
 const target = `${base}/stream/v0/data/${stream}`;
+const mine = Number(__ENV.RATE || 100) / users; // payloads a second of one user
+const rest = '","customer":{"id":"customer-17","tier":"gold"},"order":{"total":"12.50","lines":[{"sku":"sku-1","qty":2}]}}';
 
 export default function () {
-  const mark = `k6-${exec.vu.idInTest}-${exec.vu.iterationInInstance}`;
-  const res = http.post(target, `{"mark":"${mark}","customer":{"id":"customer-17","tier":"gold"},"order":{"total":"12.50","lines":[{"sku":"sku-1","qty":2}]}}`, params);
-  if (holds(res, { 'is 202': (r) => r.status === 202 })) {
-    accepted.add(1);
+  const user = exec.vu.idInTest;
+  const begun = exec.scenario.startTime + (1000 / mine) * (user / users); // not all at the same moment
+  const end = begun + 1000 * seconds;
+  const all = Math.round(mine * seconds);
+  let good = 0;
+  let bad = 0;
+  let n = 0;
+  for (; n < all; n++) {
+    const now = Date.now();
+    const due = begun + (1000 * n) / mine;
+    if (now > end) {
+      break;
+    }
+    if (due > now) {
+      sleep((due - now) / 1000);
+    }
+    const res = http.post(target, `{"mark":"k6-${user}-${n}${rest}`, params);
+    if (res.status === 202) {
+      good++;
+    } else if (bad++ === 0) {
+      console.error(`not accepted: status ${res.status} ${res.error}`);
+    }
   }
+  accepted.add(good);
+  refused.add(bad);
+  late.add(all - n);
 }

@@ -24,7 +24,7 @@ var acceptedLine = regexp.MustCompile(`events_accepted\.*: (\d+)`)
 func TestPayloads(t *testing.T) {
 	rate, seconds, users, late, p99 := "300", "4", "50", "100000", "20000"
 	if os.Getenv("LOADTEST_FULL") != "" {
-		rate, seconds, users, late, p99 = "12000", "120", "300", "0", "5000"
+		rate, seconds, users, late, p99 = "12000", "120", "150", "0", "5000"
 		if r := os.Getenv("LOADTEST_RATE"); r != "" {
 			rate = r
 		}
@@ -41,7 +41,7 @@ func TestPayloads(t *testing.T) {
 	}
 	began := time.Now()
 	out, err := run(t, "amperity.js", p, drive.Door{Name: in.ID, Token: in.Token},
-		"RATE="+rate, "SECONDS="+seconds, "USERS="+users, "DROPPED="+late, "P99="+p99, "TENANT="+in.Tenant)
+		"RATE="+rate, "SECONDS="+seconds, "USERS="+users, "LATE="+late, "P99="+p99, "TENANT="+in.Tenant)
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -50,7 +50,7 @@ func TestPayloads(t *testing.T) {
 		t.Error(err)
 	}
 	for line := range strings.Lines(out) {
-		for _, name := range []string{"events_accepted", "http_req_duration.", "dropped_iterations"} {
+		for _, name := range []string{"events_accepted", "http_req_duration.", "events_late", "events_refused"} {
 			if strings.Contains(line, name) {
 				t.Log(strings.TrimSpace(line))
 			}

@@ -142,6 +142,9 @@ func TestScenariosFail(t *testing.T) {
 	if out, err := run(t, "single.js", p, door); err == nil || !strings.Contains(out, "is 204") {
 		t.Errorf("with a wrong token: %v\n%s", err, out)
 	}
+	if out, err := run(t, "amperity.js", p, door, "RATE=80", "SECONDS=1"); err == nil || !strings.Contains(out, "not accepted: status 401") {
+		t.Errorf("payloads with a wrong token: %v\n%s", err, out)
+	}
 	door = stream(t, p, "unheard")
 	// The ledger sees another receiver's answers: what is stored never arrives there.
 	other := stream(t, p, "elsewhere")
