@@ -52,6 +52,7 @@ type body struct {
 func (b *body) reset() {
 	if b.charged > 0 {
 		b.budget.give(b.charged)
+		keepBuffer(b.buf)
 		*b = body{budget: b.budget}
 		return
 	}
@@ -166,6 +167,7 @@ func (b *body) fill(src io.Reader, limit int64) ([]byte, error) {
 			if data, err = b.grow(data, limit); err != nil {
 				return nil, err
 			}
+			b.buf = data
 		}
 		n, err := src.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
@@ -182,19 +184,55 @@ func (b *body) fill(src io.Reader, limit int64) ([]byte, error) {
 	}
 }
 
-// grow doubles the buffer. One more byte than the limit is enough to see that the limit was passed.
+// grow makes the buffer larger. One more byte than the limit is enough to see that the limit was passed.
 func (b *body) grow(data []byte, limit int64) ([]byte, error) {
 	size := int64(max(2*cap(data), 4<<10))
+	if cap(data) > bodyFree {
+		size *= 2
+	}
 	if cap(data) <= int(limit) {
 		size = min(size, limit+1)
 	}
-	if size > bodyFree {
-		if !b.budget.take(size - b.charged) {
-			return nil, errMemory
-		}
-		b.charged = size
+	if size <= bodyFree {
+		return append(make([]byte, 0, size), data...), nil
 	}
-	return append(make([]byte, 0, size), data...), nil
+	if !b.budget.take(size - b.charged) {
+		return nil, errMemory
+	}
+	larger := append(largeBuffer(int(size)), data...)
+	if b.charged > 0 {
+		keepBuffer(data)
+	}
+	b.charged = size
+	return larger, nil
+}
+
+// largeBuffers keep buffers of bodies in bulk, of 64 KiB, 256 KiB and so on: to make one, and to clear it, costs a good part
+// of what it costs to take its events in.
+var largeBuffers [5]sync.Pool
+
+func bufferPool(size int) *sync.Pool {
+	for i := range largeBuffers {
+		if size == 64<<10<<(2*i) {
+			return &largeBuffers[i]
+		}
+	}
+	return nil
+}
+
+func largeBuffer(size int) []byte {
+	if pool := bufferPool(size); pool != nil {
+		if kept, ok := pool.Get().(*[]byte); ok {
+			return (*kept)[:0]
+		}
+	}
+	return make([]byte, 0, size)
+}
+
+func keepBuffer(data []byte) {
+	if pool := bufferPool(cap(data)); pool != nil {
+		pool.Put(&data)
+	}
 }
 
 // budget is an amount of memory shared by many. Safe for concurrent use.
