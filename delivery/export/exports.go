@@ -148,6 +148,27 @@ func (x *Exports) CheckSink(ctx context.Context, s *registry.Sink, prefix string
 	return x.Check(ctx, t, prefix)
 }
 
+// CheckChange is CheckSink for a sink as a patch would make it.
+func (x *Exports) CheckChange(ctx context.Context, s *registry.Sink, p registry.SinkPatch) error {
+	t, err := x.target(s)
+	if err != nil {
+		return err
+	}
+	if p.Endpoint != nil {
+		t.Endpoint = *p.Endpoint
+	}
+	if p.Region != nil {
+		t.Region = *p.Region
+	}
+	if p.PathStyle != nil {
+		t.PathStyle = *p.PathStyle
+	}
+	if p.Credentials != nil {
+		t.Credentials = p.Credentials
+	}
+	return x.Check(ctx, t, "")
+}
+
 func (x *Exports) target(s *registry.Sink) (Target, error) {
 	secret, err := x.registry.SinkCredentials(s)
 	if err != nil {
@@ -202,7 +223,7 @@ func (x *Exports) tell(s *registry.Snapshot, before map[string]bool) map[string]
 		}
 		e.open = func() (Store, error) { return x.openSink(ex.Sink) }
 		names[e.name] = true
-		sub := delivery.Subscription{ID: ex.ID, Version: strings.Join([]string{ex.Sink.ID, e.prefix, strconv.FormatInt(e.interval, 10), e.view()}, "|")}
+		sub := delivery.Subscription{ID: ex.ID, Version: strings.Join([]string{ex.Sink.Version(), e.prefix, strconv.FormatInt(e.interval, 10), e.view()}, "|")}
 		if ex.Stream.Enabled {
 			sub.Sink = e
 		}

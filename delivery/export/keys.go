@@ -14,7 +14,7 @@ const keyRow = 512
 type keyWindows struct{ *exporter }
 
 func (l keyWindows) parts(p *plan) []part {
-	return []part{{name: keysName(l.prefix, time.Unix(p.Window, 0), l.stream.UUID, p.Index), upload: p.Upload}}
+	return []part{{name: keysName(l.prefixOf(p), time.Unix(p.Window, 0), l.stream.UUID, p.Index), upload: p.Upload}}
 }
 
 func (l keyWindows) memory(p *plan) int64 { return min(max(p.Bytes, keyRow), PartBytes) }

@@ -215,12 +215,16 @@ func (x *Exports) landings(s *registry.Snapshot, names map[string]bool) []delive
 		e := &exporter{Exports: x, name: st.Project.Name + "/" + st.Name, interval: landEvery, stream: st, place: x.landing}
 		e.layout = landing{relay: x.relay, log: x.log, stream: st}
 		e.open = func() (Store, error) { return x.landingStore(st) }
+		place := x.landing
 		if st.SinkID != "" {
-			e.place = st.SinkID
+			e.place, place = st.SinkID, st.SinkID
+			if sink := s.SinkByID(st.SinkID); sink != nil {
+				place = sink.Version()
+			}
 		}
 		names[e.name] = true
 		// What was accepted lands, also of a stream that takes no more.
-		subs = append(subs, delivery.Subscription{ID: st.UUID, Version: strings.Join([]string{e.place, st.Project.Name, st.Payload, fmt.Sprint(st.Gzip)}, "|"), Sink: e})
+		subs = append(subs, delivery.Subscription{ID: st.UUID, Version: strings.Join([]string{place, st.Project.Name, st.Payload, fmt.Sprint(st.Gzip)}, "|"), Sink: e})
 	}
 	return subs
 }

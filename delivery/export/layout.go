@@ -26,7 +26,15 @@ type part struct{ name, upload string }
 type windows struct{ *exporter }
 
 func (l windows) parts(p *plan) []part {
-	return []part{{name: objectName(l.prefix, time.Unix(p.Window, 0), l.stream.UUID, p.Index), upload: p.Upload}}
+	return []part{{name: objectName(l.prefixOf(p), time.Unix(p.Window, 0), l.stream.UUID, p.Index), upload: p.Upload}}
+}
+
+// prefixOf is what the names of a plan's objects begin with.
+func (e *exporter) prefixOf(p *plan) string {
+	if p.Prefix != nil {
+		return *p.Prefix
+	}
+	return e.prefix
 }
 
 func (l windows) memory(p *plan) int64 { return min(p.Bytes, PartBytes) }

@@ -104,7 +104,8 @@ func (sc *scanner) begin(processed int64) bool {
 	case s.Next > 0 && sc.window <= s.Window:
 		sc.window, sc.index = s.Window, s.Next
 	case s.Next == 0:
-		sc.window = max(sc.window, s.Window+interval)
+		// Of the windows behind the last: that one may have been of another length.
+		sc.window = max(sc.window, windowEnd(s.Window*1000, interval))
 	}
 	ready := time.Unix(sc.window, 0).Add(sc.e.settle)
 	if sc.now.Before(ready) {
@@ -121,7 +122,7 @@ func (sc *scanner) finding() finding {
 	case sc.events > 0:
 		return finding{plan: &plan{
 			From: sc.state.Position, To: sc.to, Window: sc.window, Index: sc.index, More: sc.more, Bytes: sc.bytes, First: sc.first,
-			Upload: uuid.NewString(),
+			Upload: uuid.NewString(), Prefix: &sc.e.prefix,
 		}}
 	case sc.to > sc.state.Position:
 		return finding{to: sc.to}

@@ -31,6 +31,9 @@ type plan struct {
 	Bytes  int64         `json:"bytes"`           // about how many it has
 	First  int64         `json:"first,omitempty"` // when its first event was accepted, Unix milliseconds
 	Upload string        `json:"upload"`
+	// Prefix is the exporter's as of then: it may be changed while the object is being made. nil: of a landing, which has none, or
+	// planned before prefixes could be changed.
+	Prefix *string `json:"prefix,omitempty"`
 }
 
 const stateVersion = 1

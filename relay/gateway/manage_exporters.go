@@ -50,6 +50,11 @@ type manageNewExporter struct {
 	ExportKeys            bool   `json:"exportKeys,omitempty" doc:"Of a source stream, true: write the keys that the events of each window are sealed under, not the events. Who has them opens the fields for ever, also of people who are forgotten later."`
 }
 
+type manageExporterPatch struct {
+	IntervalSecs manageField[int]    `json:"intervalSecs,omitempty" doc:"null: 60."`
+	PathPrefix   manageField[string] `json:"pathPrefix,omitempty" doc:"null: none."`
+}
+
 // ManageExported is the stream of exporters in the path.
 type ManageExported struct {
 	ManageScope
@@ -81,6 +86,12 @@ type manageNewExporter2021In struct {
 type manageGetExporterIn struct {
 	ManageExporterName
 	ManageShape
+}
+
+type managePatchExporterIn struct {
+	ManageExporterName
+	ManageShape
+	Body manageExporterPatch
 }
 
 // manageAnyExporter is an exporter in either shape.
@@ -119,6 +130,12 @@ func (m *manageAPI) registerExporters(api huma.API) {
 		OperationID: "get-exporter", Method: http.MethodGet, Path: one, Tags: tags,
 		Summary: "Get an exporter",
 	}, m.getExporter)
+	manageRegister(m, api, huma.Operation{
+		OperationID: "update-exporter", Method: http.MethodPatch, Path: one, Tags: tags,
+		Summary: "Change an exporter (merge patch)",
+		Description: "It goes on where it is: each event is in one object as before. An object that is being made keeps its window and its name. " +
+			"Windows are of the new length, and aligned to it, from the next on.",
+	}, m.updateExporter)
 	manageRegister(m, api, huma.Operation{
 		OperationID: "delete-exporter", Method: http.MethodDelete, Path: one, Tags: tags,
 		Summary: "Delete an exporter", Description: "What it wrote stays; what it had not written yet it never will.",
@@ -212,6 +229,30 @@ func (m *manageAPI) exporter(ctx context.Context, in *ManageExporterName) (*regi
 func (m *manageAPI) getExporter(ctx context.Context, in *manageGetExporterIn) (*manageExporterOut, error) {
 	e, err := m.exporter(ctx, &in.ManageExporterName)
 	if err != nil {
+		return nil, err
+	}
+	return &manageExporterOut{manageAnyExporter{manageShowExporter(e, in.Shape)}}, nil
+}
+
+func (m *manageAPI) updateExporter(ctx context.Context, in *managePatchExporterIn) (*manageExporterOut, error) {
+	e, err := m.exporter(ctx, &in.ManageExporterName)
+	if err != nil {
+		return nil, err
+	}
+	patch := registry.ExporterPatch{PathPrefix: in.Body.PathPrefix.pointer("")}
+	if s := in.Body.IntervalSecs.pointer(int(registry.DefaultInterval / time.Second)); s != nil {
+		interval := time.Duration(*s) * time.Second
+		patch.Interval = &interval
+	}
+	if p := patch.PathPrefix; p != nil && *p != e.PathPrefix {
+		if err := export.CheckPrefix(*p); err != nil {
+			return nil, &registry.Invalid{Field: "pathPrefix", Reason: err.Error()}
+		}
+		if err := m.exports.CheckSink(ctx, e.Sink, *p); err != nil {
+			return nil, manageStoreRefused(err)
+		}
+	}
+	if e, err = m.reg.UpdateExporter(ctx, e.Stream, e.ID, patch); err != nil {
 		return nil, err
 	}
 	return &manageExporterOut{manageAnyExporter{manageShowExporter(e, in.Shape)}}, nil

@@ -185,3 +185,52 @@ func TestManageExportPowers(t *testing.T) {
 		}
 	}
 }
+
+// A merge patch changes what may be changed and refuses the rest, with the exporter as it was.
+func TestManageExporterPatch(t *testing.T) {
+	w := withExports(t)
+	w.call(201, "POST", "/v1/sinks", `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`)
+	w.call(201, "POST", "/v1/streams", `{"name":"web"}`)
+	w.call(201, "POST", "/v1/exporters/web", `{"name":"one","pathPrefix":"a"}`)
+	w.call(201, "POST", "/v1/exporters/web", `{"name":"two","pathPrefix":"b"}`)
+	const one = "/v1/exporters/web/one"
+	w.call(200, "PATCH", one, `{"intervalSecs":300}`).want(t, laterExporter("one", "web", 300, "a", false))
+	w.call(200, "PATCH", one, `{"pathPrefix":"c/d"}`).want(t, laterExporter("one", "web", 300, "c/d", false))
+	w.call(200, "PATCH", one, `{}`).want(t, laterExporter("one", "web", 300, "c/d", false))
+	for _, c := range []struct {
+		status     int
+		body, says string
+	}{
+		{400, `{"intervalSecs":1}`, "intervalSecs: must be from 30 to 3600 whole seconds"},
+		{400, `{"intervalSecs":"60"}`, "intervalSecs: must be a whole number"},
+		{400, `{"pathPrefix":"../x"}`, "pathPrefix: not a path prefix: it has the segment '..'"},
+		{400, `{"pathPrefix":"b"}`, "pathPrefix: exporter two writes to the same place under the same names; choose another"},
+		{400, `{"sinkName":"other"}`, "sinkName: is not known here"},
+		{400, `{"name":"three"}`, "name: is not known here"},
+	} {
+		if a := w.call(c.status, "PATCH", one, c.body); a.message() != c.says {
+			t.Errorf("%s: %s", c.body, a.message())
+		}
+	}
+	w.call(200, "GET", one, "").want(t, laterExporter("one", "web", 300, "c/d", false))
+	w.call(200, "PATCH", one, `{"intervalSecs":null,"pathPrefix":null}`).want(t, laterExporter("one", "web", 60, "", false))
+	w.call(404, "PATCH", "/v1/exporters/web/three", `{}`)
+}
+
+// How a sink is reached may be changed, what it is of may not, and nothing that its store does not take.
+func TestManageSinkPatch(t *testing.T) {
+	w := withExports(t)
+	w.call(201, "POST", "/v1/sinks", `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`)
+	for body, says := range map[string]string{
+		`{"credentials":{"AccessKey":{}}}`: "sinkType: a FOLDER takes no credentials, endpoint, region and pathStyle",
+		`{"region":"eu-west-1"}`:           "sinkType: a FOLDER takes no credentials, endpoint, region and pathStyle",
+		`{"bucketName":"other"}`:           "bucketName: is not known here",
+		`{"sinkName":"other"}`:             "sinkName: is not known here",
+	} {
+		if a := w.call(400, "PATCH", "/v1/sinks/out", body); a.message() != says {
+			t.Errorf("%s: %s", body, a.message())
+		}
+	}
+	w.call(200, "PATCH", "/v1/sinks/out", `{}`).want(t, `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`)
+	w.call(404, "PATCH", "/v1/sinks/none", `{}`)
+}

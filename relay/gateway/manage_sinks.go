@@ -33,6 +33,13 @@ type manageNewSink struct {
 	PathStyle   bool       `json:"pathStyle,omitempty" doc:"Of an S3: true puts the bucket in the path of every address."`
 }
 
+type manageSinkPatch struct {
+	Credentials manageField[manageText] `json:"credentials,omitempty" doc:"New ones for the same bucket."`
+	Endpoint    manageField[string]     `json:"endpoint,omitempty" maxLength:"1024" doc:"Another address of the same bucket; null: what the credentials say, else AWS or Google."`
+	Region      manageField[string]     `json:"region,omitempty" maxLength:"100" doc:"null: it is asked for."`
+	PathStyle   manageField[bool]       `json:"pathStyle,omitempty"`
+}
+
 // ManageSinkName is a sink in the path.
 type ManageSinkName struct {
 	ManageScope
@@ -51,6 +58,11 @@ type manageGetSinkIn struct{ ManageSinkName }
 type manageDeleteSinkIn struct {
 	ManageSinkName
 	ManageRecursive
+}
+
+type managePatchSinkIn struct {
+	ManageSinkName
+	Body manageSinkPatch
 }
 
 type manageSinkOut struct{ Body manageSink }
@@ -95,6 +107,12 @@ func (m *manageAPI) registerSinks(api huma.API) {
 		Summary: "Get a sink",
 	}, m.getSink)
 	manageRegister(m, api, huma.Operation{
+		OperationID: "update-sink", Method: http.MethodPatch, Path: one, Tags: tags,
+		Summary: "Change how a sink's bucket is reached (merge patch)",
+		Description: "Its exporters go on where they are, by the new credentials at once. Type and bucket stay: for another bucket make another sink. " +
+			"An empty object is written there and taken away again: 400 with the store's reason, and nothing changed, where it does not take it.",
+	}, m.updateSink)
+	manageRegister(m, api, huma.Operation{
 		OperationID: "delete-sink", Method: http.MethodDelete, Path: one, Tags: tags,
 		Summary:     "Delete a sink",
 		Description: "What was written there stays. 409 while exporters write to it, unless `recursive` takes them along.",
@@ -123,17 +141,14 @@ func (m *manageAPI) createSink(ctx context.Context, in *manageNewSinkIn) (*manag
 		return nil, err
 	}
 	b := &in.Body
+	if err := manageSinkTakes(b.SinkType, b.Credentials != "" || b.Endpoint != "", b.Region != "" || b.PathStyle); err != nil {
+		return nil, err
+	}
 	switch {
-	case !slices.Contains([]string{export.TypeS3, export.TypeGCS, export.TypeFolder}, b.SinkType):
-		return nil, &registry.Invalid{Field: "sinkType", Reason: "unknown sink type; there are " + export.Types}
-	case b.SinkType == export.TypeFolder && (b.Credentials != "" || b.Endpoint != "" || b.Region != "" || b.PathStyle):
-		return nil, &registry.Invalid{Field: "sinkType", Reason: "a FOLDER takes no credentials, endpoint, region and pathStyle"}
 	case b.SinkType == export.TypeFolder:
 		if err := export.CheckFolder(b.BucketName, auth.May(manageCaller(ctx).Kind, auth.Administer)); err != nil {
 			return nil, &registry.Invalid{Field: "bucketName", Reason: err.Error()}
 		}
-	case b.SinkType == export.TypeGCS && (b.Region != "" || b.PathStyle):
-		return nil, &registry.Invalid{Field: "sinkType", Reason: "a GCLOUD takes no region and pathStyle"}
 	case b.SinkType == export.TypeGCS && b.Credentials == "":
 		return nil, &registry.Invalid{Field: "credentials", Reason: "is missing: the JSON key file of a service account"}
 	case b.Credentials == "":
@@ -159,6 +174,48 @@ func (m *manageAPI) createSink(ctx context.Context, in *manageNewSinkIn) (*manag
 	s, err := m.reg.CreateSink(ctx, p, spec)
 	if err != nil {
 		return nil, manageTaken(err, "Sink", b.SinkName)
+	}
+	return &manageSinkOut{manageShowSink(s)}, nil
+}
+
+// manageSinkTakes holds what is said of a sink to its type: whether it says how a bucket is reached, and what only S3 has.
+func manageSinkTakes(sinkType string, bucket, s3 bool) error {
+	switch {
+	case !slices.Contains([]string{export.TypeS3, export.TypeGCS, export.TypeFolder}, sinkType):
+		return &registry.Invalid{Field: "sinkType", Reason: "unknown sink type; there are " + export.Types}
+	case sinkType == export.TypeFolder && (bucket || s3):
+		return &registry.Invalid{Field: "sinkType", Reason: "a FOLDER takes no credentials, endpoint, region and pathStyle"}
+	case sinkType == export.TypeGCS && s3:
+		return &registry.Invalid{Field: "sinkType", Reason: "a GCLOUD takes no region and pathStyle"}
+	}
+	return nil
+}
+
+func (m *manageAPI) updateSink(ctx context.Context, in *managePatchSinkIn) (*manageSinkOut, error) {
+	snap, p, err := m.project(ctx, in.Project)
+	if err != nil {
+		return nil, err
+	}
+	s := snap.Sink(p, in.Sink)
+	if s == nil {
+		return nil, manageNotFound("Sink", in.Sink)
+	}
+	b := &in.Body
+	if err := manageSinkTakes(s.Type, b.Credentials.Set || b.Endpoint.Set, b.Region.Set || b.PathStyle.Set); err != nil {
+		return nil, err
+	}
+	patch := registry.SinkPatch{Endpoint: b.Endpoint.pointer(""), Region: b.Region.pointer(""), PathStyle: b.PathStyle.pointer(false)}
+	if b.Credentials.Set {
+		if b.Credentials.Value == "" {
+			return nil, &registry.Invalid{Field: "credentials", Reason: "cannot be taken away"}
+		}
+		patch.Credentials = []byte(b.Credentials.Value)
+	}
+	if err := m.exports.CheckChange(ctx, s, patch); err != nil {
+		return nil, manageStoreRefused(err)
+	}
+	if s, err = m.reg.UpdateSink(ctx, s.ID, patch); err != nil {
+		return nil, err
 	}
 	return &manageSinkOut{manageShowSink(s)}, nil
 }

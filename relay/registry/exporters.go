@@ -25,6 +25,8 @@ type Exporter struct {
 	Keys       bool          // it writes the keys of the events, not the events
 	Start      engine.Offset // it began behind this one
 	Created    time.Time
+
+	record *exporterRecord
 }
 
 // ExporterSpec says what exporter to make. The path prefix is for the caller to check.
@@ -36,6 +38,12 @@ type ExporterSpec struct {
 	PathPrefix string
 	Existing   bool // begin with the events that are there, not with the next
 	Keys       bool // of a source stream: write the keys of the events, not the events
+}
+
+// ExporterPatch says what to change of an exporter; nil leaves a member as it is. The path prefix is for the caller to check.
+type ExporterPatch struct {
+	Interval   *time.Duration
+	PathPrefix *string
 }
 
 const (
@@ -119,8 +127,8 @@ func (r *Registry) CreateExporter(ctx context.Context, st *Stream, spec Exporter
 	if spec.Interval == 0 {
 		spec.Interval = DefaultInterval
 	}
-	if least := r.minInterval; spec.Interval < least || spec.Interval > MaxInterval || spec.Interval%time.Second != 0 {
-		return nil, &Invalid{"intervalSecs", fmt.Sprintf("must be from %d to %d whole seconds", int(least/time.Second), int(MaxInterval/time.Second))}
+	if err := r.checkInterval(spec.Interval); err != nil {
+		return nil, err
 	}
 	record := &exporterRecord{
 		Version: recordVersion, ID: uuid.NewString(), Stream: st.UUID, Interval: int64(spec.Interval / time.Second),
@@ -170,10 +178,8 @@ func planExporter(s *Snapshot, at revisions, spec ExporterSpec, record exporterR
 	if len(s.Exporters(st)) >= maxExporters || len(s.sinkExporters(sink)) >= maxExporters {
 		return nil, &Invalid{"name", fmt.Sprintf("a stream and a sink have at most %d exporters each", maxExporters)}
 	}
-	for _, e := range s.Exporters(st) {
-		if e.Sink.ID == sink.ID && e.PathPrefix == record.PathPrefix && e.Keys == record.Keys {
-			return nil, &Invalid{"pathPrefix", fmt.Sprintf("exporter %s writes to the same place under the same names; choose another", e.Name)}
-		}
+	if err := checkPlace(s, st, &record); err != nil {
+		return nil, err
 	}
 	name := exporterNameKey(st.UUID, record.Name)
 	if at[name] != 0 {
@@ -185,6 +191,67 @@ func planExporter(s *Snapshot, at revisions, spec ExporterSpec, record exporterR
 		{Key: sinkKey(sink.ID), Value: encode(sink.record), Revision: at[sinkKey(sink.ID)]},
 		{Key: name, Value: encode(&pointer{Version: recordVersion, ID: record.ID})},
 	}, nil
+}
+
+func (r *Registry) checkInterval(interval time.Duration) error {
+	if least := r.minInterval; interval < least || interval > MaxInterval || interval%time.Second != 0 {
+		return &Invalid{"intervalSecs", fmt.Sprintf("must be from %d to %d whole seconds", int(least/time.Second), int(MaxInterval/time.Second))}
+	}
+	return nil
+}
+
+// checkPlace: no two exporters of a stream write under the same names.
+func checkPlace(s *Snapshot, st *Stream, record *exporterRecord) error {
+	for _, e := range s.Exporters(st) {
+		if e.ID != record.ID && e.Sink.ID == record.Sink && e.PathPrefix == record.PathPrefix && e.Keys == record.Keys {
+			return &Invalid{"pathPrefix", fmt.Sprintf("exporter %s writes to the same place under the same names; choose another", e.Name)}
+		}
+	}
+	return nil
+}
+
+// UpdateExporter changes an exporter and gives the whole. It goes on where it is; an object that is being made keeps its window and
+// its name. Errors: *Invalid, ErrNotFound.
+func (r *Registry) UpdateExporter(ctx context.Context, st *Stream, id string, patch ExporterPatch) (*Exporter, error) {
+	if patch.Interval != nil {
+		if err := r.checkInterval(*patch.Interval); err != nil {
+			return nil, err
+		}
+	}
+	find := func(s *Snapshot) *Exporter {
+		for _, e := range s.exporters.get(st.UUID) {
+			if e.ID == id {
+				return e
+			}
+		}
+		return nil
+	}
+	err := r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
+		e := find(s)
+		if e == nil {
+			return nil, ErrNotFound
+		}
+		record := *e.record
+		if patch.Interval != nil {
+			record.Interval = int64(*patch.Interval / time.Second)
+		}
+		assign(&record.PathPrefix, patch.PathPrefix)
+		if err := checkPlace(s, e.Stream, &record); err != nil {
+			return nil, err
+		}
+		return []engine.Write{
+			{Key: exporterKey(id), Value: encode(&record), Revision: at[exporterKey(id)]},
+			// A fence: of two exporters that are given the same place at once, one is refused.
+			{Key: streamKey(st.UUID), Value: encode(e.Stream.record), Revision: at[streamKey(st.UUID)]},
+		}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if e := find(r.Snapshot()); e != nil {
+		return e, nil
+	}
+	return nil, ErrNotFound // somebody deleted it while we looked
 }
 
 // checkKeys: only where keys are made can they be exported.
@@ -351,6 +418,7 @@ func (st *state) buildExporters(next *Snapshot) {
 		list := append(slices.Clone(lists.get(r.Stream)), &Exporter{
 			ID: r.ID, Name: r.Name, Stream: stream, Sink: sink, Interval: time.Duration(r.Interval) * time.Second,
 			PathPrefix: r.PathPrefix, Existing: r.Existing, Keys: r.Keys, Start: r.Start, Created: time.UnixMilli(r.Created),
+			record: r,
 		})
 		slices.SortFunc(list, func(a, b *Exporter) int { return strings.Compare(a.Name, b.Name) })
 		lists.set(r.Stream, list)

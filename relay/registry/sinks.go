@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,18 @@ type Sink struct {
 	Created   time.Time
 
 	record *sinkRecord
+}
+
+// Version is another one whenever anything changed that writing to the sink depends on.
+func (s *Sink) Version() string { return s.ID + "." + strconv.Itoa(s.record.Changes) }
+
+// SinkPatch says what to change of a sink; nil leaves a member as it is. What it is of stays: objects that are on their way go
+// where they were meant to go.
+type SinkPatch struct {
+	Endpoint    *string
+	Region      *string
+	PathStyle   *bool
+	Credentials []byte
 }
 
 // SinkSpec says what sink to make. What the members mean to its type is for the caller to check.
@@ -66,6 +79,7 @@ type sinkRecord struct {
 	PathStyle bool   `json:"pathStyle,omitempty"`
 	Sealed    []byte `json:"sealed,omitempty"` // the credentials under the master key
 	Created   int64  `json:"created"`
+	Changes   int    `json:"changes,omitempty"`
 }
 
 // Sink gives the sink of that name, nil if the project is nil or has none.
@@ -147,6 +161,39 @@ func (r *Registry) SinkCredentials(s *Sink) ([]byte, error) {
 		return nil, fmt.Errorf("opening the credentials of sink %s: %w", s.Name, err)
 	}
 	return secret, nil
+}
+
+// UpdateSink changes a sink and gives the whole. Errors: ErrNotFound.
+func (r *Registry) UpdateSink(ctx context.Context, id string, patch SinkPatch) (*Sink, error) {
+	var sealed []byte
+	if patch.Credentials != nil {
+		var err error
+		if sealed, err = r.vault.SealSecret(sinkSecret(id), patch.Credentials); err != nil {
+			return nil, err
+		}
+	}
+	err := r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
+		sink := s.sinks.get(id)
+		if sink == nil {
+			return nil, ErrNotFound
+		}
+		record := *sink.record
+		assign(&record.Endpoint, patch.Endpoint)
+		assign(&record.Region, patch.Region)
+		assign(&record.PathStyle, patch.PathStyle)
+		if sealed != nil {
+			record.Sealed = sealed
+		}
+		record.Changes++
+		return []engine.Write{{Key: sinkKey(id), Value: encode(&record), Revision: at[sinkKey(id)]}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s := r.Snapshot().sinks.get(id); s != nil {
+		return s, nil
+	}
+	return nil, ErrNotFound // somebody deleted it while we looked
 }
 
 // DeleteSink deletes a sink, and with recursive the exporters that write to it. What they wrote stays. Errors: ErrNotFound, *InUse.

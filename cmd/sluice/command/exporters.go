@@ -27,7 +27,7 @@ func (m *Main) exporters() *cobra.Command {
 		use string
 	}{
 		{m.createExporter(true), "create STREAM"}, {m.listExporters(true), "list [STREAM]"},
-		{m.getExporter(true), "get STREAM NAME"}, {m.deleteExporter(true), "delete STREAM NAME..."},
+		{m.getExporter(true), "get STREAM NAME"}, {m.updateExporter(true), "update STREAM NAME"}, {m.deleteExporter(true), "delete STREAM NAME..."},
 	} {
 		sub.cmd.Use, sub.cmd.Aliases = sub.use, nil
 		cmd.AddCommand(sub.cmd)
@@ -100,6 +100,33 @@ func (m *Main) getExporter(old bool) *cobra.Command {
 			return m.show(cmd, http.MethodGet, exporterPath(args[0], args[1]), old, nil, exporterColumns)
 		},
 	}
+}
+
+func (m *Main) updateExporter(old bool) *cobra.Command {
+	var prefix string
+	var interval int
+	cmd := &cobra.Command{
+		Use: "exporter STREAM NAME", Short: "Change an exporter; it goes on where it is", Args: cobra.ExactArgs(2),
+		Long: "Change an exporter. It goes on where it is, each event in one object as before; an object that is being made keeps its window\n" +
+			"and its name.",
+		Example: "  sluice update exporter level0-1 s3 --interval 300 --path-prefix level01/2026",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{}
+			if cmd.Flags().Changed("interval") {
+				body["intervalSecs"] = interval
+			}
+			if cmd.Flags().Changed("path-prefix") {
+				body["pathPrefix"] = prefix
+			}
+			if len(body) == 0 {
+				return usagef("nothing to change: give --interval or --path-prefix")
+			}
+			return m.show(cmd, http.MethodPatch, exporterPath(args[0], args[1]), old, body, exporterColumns)
+		},
+	}
+	cmd.Flags().IntVarP(&interval, "interval", "i", 60, "seconds of a window, 30 to 3600")
+	cmd.Flags().StringVar(&prefix, "path-prefix", "", "what the names of the objects begin with (-pp); empty: nothing")
+	return cmd
 }
 
 func (m *Main) deleteExporter(old bool) *cobra.Command {

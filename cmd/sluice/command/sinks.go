@@ -22,9 +22,11 @@ func (m *Main) sinks() *cobra.Command {
 	cmd := &cobra.Command{Use: "sinks", Short: "Buckets and folders to export to", Args: cobra.ArbitraryArgs, RunE: m.group}
 	list, get, del := m.listSinks(), m.getSink(), m.deleteSink()
 	list.Use, list.Aliases, get.Use, del.Use = "list", nil, "get NAME", "delete NAME..."
+	update := m.updateSink()
+	update.Use = "update NAME"
 	create := m.createSink()
 	create.Use = "create"
-	cmd.AddCommand(create, list, get, del)
+	cmd.AddCommand(create, list, get, update, del)
 	return cmd
 }
 
@@ -97,6 +99,45 @@ func (m *Main) listSinks() *cobra.Command {
 
 func (m *Main) getSink() *cobra.Command {
 	return m.named("sink NAME", "Show a sink, without its credentials", http.MethodGet, sinkPath, sinkColumns)
+}
+
+func (m *Main) updateSink() *cobra.Command {
+	var file, endpoint, region string
+	var pathStyle bool
+	cmd := &cobra.Command{
+		Use: "sink NAME", Short: "Change how a sink's bucket is reached, for example by new credentials", Args: cobra.ExactArgs(1),
+		Long: "Change how a sink's bucket is reached. Its exporters go on where they are. Type and bucket stay: for another bucket make another\n" +
+			"sink. An empty object is written to the bucket first; where it does not take it, nothing is changed.",
+		Example: "  sluice update sink s3-bart --credentials-file s3.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{}
+			if file != "" {
+				credentials, err := os.ReadFile(file)
+				if err != nil {
+					return err
+				}
+				body["credentials"] = string(credentials)
+			}
+			for flag, set := range map[string]struct {
+				member string
+				value  any
+			}{"endpoint": {"endpoint", endpoint}, "region": {"region", region}, "path-style": {"pathStyle", pathStyle}} {
+				if cmd.Flags().Changed(flag) {
+					body[set.member] = set.value
+				}
+			}
+			if len(body) == 0 {
+				return usagef("nothing to change: see `sluice update sink --help` for what can be")
+			}
+			return m.show(cmd, http.MethodPatch, sinkPath(args[0]), false, body, sinkColumns)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&file, "credentials-file", "", "file with new credentials (-cf)")
+	f.StringVar(&endpoint, "endpoint", "", "another address of the same bucket")
+	f.StringVar(&region, "region", "", "the bucket's region")
+	f.BoolVar(&pathStyle, "path-style", false, "put the bucket in the path of every address, not in its host")
+	return cmd
 }
 
 func (m *Main) deleteSink() *cobra.Command {
