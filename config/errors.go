@@ -5,8 +5,10 @@ import "strings"
 // Fault is one thing wrong with a setting.
 type Fault struct {
 	Path string // of the setting, or the unknown key as it was written
-	From string // where it was written: a file's name, SLUICE_…, --…; empty: nowhere, it follows from several settings
+	From string // where it was written: a file's name, SLUICE_…, --…; of settings that disagree, where one of them was; empty: a whole file
 	Text string // what is wrong, read after the path
+
+	unread bool // Path is that of a file of which nothing is known
 }
 
 func (f Fault) Error() string {

@@ -59,23 +59,33 @@ func Load(src Sources) (*Loaded, error) {
 	if src.Flags != nil {
 		faults = append(faults, l.fromFlags(src.Flags, table)...)
 	}
-	// Settings are held against each other only when each is what its author wrote: else the second fault only repeats the first.
-	if len(faults) == 0 {
-		for _, f := range l.check() {
-			f.From = l.Origins[f.Path]
-			faults = append(faults, f)
-		}
-	}
+	faults = append(faults, l.disagreements(faults)...)
 	if len(faults) > 0 {
 		return nil, faults
 	}
 	return l, nil
 }
 
+// disagreements holds settings against each other, but for those of a section that has a fault already, and for all when the file
+// could not be read: what does not hold what its author meant would only repeat the first fault as a second.
+func (l *Loaded) disagreements(faults Faults) (more Faults) {
+	for _, d := range l.check() {
+		if slices.ContainsFunc(faults, func(f Fault) bool { return f.unread || sectionOf(f.Path) == sectionOf(d.path) }) {
+			continue
+		}
+		from := l.Origins[d.path]
+		if from == "default" {
+			from = l.Origins[d.with]
+		}
+		more = append(more, Fault{Path: d.path, From: from, Text: d.text})
+	}
+	return more
+}
+
 func (l *Loaded) fromFile(path string, table []setting) (faults Faults) {
 	k := koanf.New(".")
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
-		return Faults{{Path: path, Text: "cannot be read: " + err.Error()}}
+		return Faults{{Path: path, Text: "cannot be read: " + err.Error(), unread: true}}
 	}
 	all := k.All()
 	for _, key := range slices.Sorted(maps.Keys(all)) {
@@ -190,6 +200,11 @@ func find(table []setting, path string) *setting {
 func emptySection(table []setting, key string, v any) bool {
 	m, isMap := v.(map[string]any)
 	return (v == nil || isMap && len(m) == 0) && isSection(table, key)
+}
+
+func sectionOf(path string) string {
+	section, _, _ := strings.Cut(path, ".")
+	return section
 }
 
 func isSection(table []setting, key string) bool {

@@ -101,6 +101,26 @@ func TestFlagSpellings(t *testing.T) {
 	}
 }
 
+// Settings that disagree are told beside all else that is wrong, with the place of the one that was written, but not where a fault of
+// their own section may be why.
+func TestDisagreements(t *testing.T) {
+	tls := write(t, "tls: {cert: a.pem}\ngrace: soon\n")
+	misspelt := write(t, "tls: {cret: a.pem, key: b.pem}\n")
+	for _, row := range []struct {
+		src  config.Sources
+		want []string
+	}{
+		{config.Sources{File: tls}, []string{"grace must be a duration such as 500ms, 10s, 1h30m or 7d (" + tls + ")", "tls.key must be set, for tls.cert is (" + tls + ")"}},
+		{config.Sources{Flags: flags(t, "--tls-key=b.pem")}, []string{"tls.cert must be set, for tls.key is (--tls-key)"}},
+		{config.Sources{File: misspelt}, []string{"tls.cret is not known; did you mean tls.cert? (" + misspelt + ")"}},
+		{config.Sources{File: "none.yaml", Env: []string{"SLUICE_TLS_KEY=b.pem"}}, []string{"none.yaml cannot be read: open none.yaml: no such file or directory"}},
+	} {
+		if got := faultsOf(t, row.src); !slices.Equal(got, row.want) {
+			t.Errorf("faults are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(row.want, "\n"))
+		}
+	}
+}
+
 // Everything wrong is told at once, each with its path and its place.
 func TestAllFaultsAtOnce(t *testing.T) {
 	path := write(t, `

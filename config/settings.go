@@ -100,18 +100,22 @@ func (c *Config) settings() []setting {
 	}
 }
 
-// check holds settings against each other, once each is in its own bounds.
-func (c *Config) check() (faults Faults) {
+// disagreement is what two settings of a section, each in its own bounds, cannot both be.
+type disagreement struct{ path, with, text string }
+
+// check holds settings against each other.
+func (c *Config) check() (all []disagreement) {
 	if c.Engine.QueueBytes < 2*int64(c.Edge.MaxEventBytes) {
-		faults = append(faults, Fault{Path: "ingest.queue_bytes", Text: fmt.Sprintf("must be at least twice ingest.max_event_bytes, which is %s", FormatSize(int64(c.Edge.MaxEventBytes)))})
+		all = append(all, disagreement{"ingest.queue_bytes", "ingest.max_event_bytes",
+			fmt.Sprintf("must be at least twice ingest.max_event_bytes, which is %s", FormatSize(int64(c.Edge.MaxEventBytes)))})
 	}
 	if c.Edge.CertFile != "" && c.Edge.KeyFile == "" {
-		faults = append(faults, Fault{Path: "tls.key", Text: "must be set, for tls.cert is"})
+		all = append(all, disagreement{"tls.key", "tls.cert", "must be set, for tls.cert is"})
 	}
 	if c.Edge.KeyFile != "" && c.Edge.CertFile == "" {
-		faults = append(faults, Fault{Path: "tls.cert", Text: "must be set, for tls.key is"})
+		all = append(all, disagreement{"tls.cert", "tls.key", "must be set, for tls.key is"})
 	}
-	return faults
+	return all
 }
 
 // masterKey checks keys.master by its owner's rule: which places of a key there are.

@@ -54,7 +54,7 @@ func (m *Main) config() *cobra.Command {
 // stderr.
 func (m *Main) settings(cmd *cobra.Command) func() (*config.Loaded, error) {
 	var file string
-	cmd.Flags().StringVar(&file, "config", "", "YAML file of settings; `sluice config example` prints one")
+	cmd.Flags().StringVar(&file, "config", "", "YAML `FILE` of settings; sluice config example prints one")
 	config.Flags(cmd.Flags())
 	return func() (*config.Loaded, error) {
 		loaded, err := config.Load(config.Sources{File: file, Env: m.Env, Flags: cmd.Flags()})

@@ -9,6 +9,7 @@ import (
 	"sluice/cmd/sluice/demo"
 	"sluice/cmd/sluice/node"
 	"sluice/config"
+	"sluice/relay/registry"
 )
 
 func (m *Main) serve() *cobra.Command {
@@ -41,7 +42,11 @@ func (m *Main) serve() *cobra.Command {
 		}
 		o := m.node(loaded)
 		o.SelfSigned, o.TestServer = selfSigned, server
-		o.AdminToken = m.env("SLUICE_ADMIN_TOKEN")
+		if o.AdminToken = m.env("SLUICE_ADMIN_TOKEN"); o.AdminToken != "" {
+			if err := registry.CheckAdminToken(o.AdminToken); err != nil {
+				return usagef("SLUICE_ADMIN_TOKEN: %v", err)
+			}
+		}
 		o.Ready = func(s node.Started) {
 			if s.FirstAdminToken != "" {
 				fmt.Fprintf(m.Stderr, "Admin token, shown this once:\n  export SLUICE_TOKEN=%s\n", s.FirstAdminToken)

@@ -107,11 +107,14 @@ func TestServeRefuses(t *testing.T) {
 	c.fails(command.ExitRefused, "address already in use", "serve", "--data", filepath.Join(t.TempDir(), "d"), "--listen", strings.TrimPrefix(s.url, "http://"))
 	file := c.file("file", "")
 	c.fails(command.ExitRefused, "data", "serve", "--data", file, "--listen", "127.0.0.1:0")
-	short := newTerminal(t, "SLUICE_ADMIN_TOKEN=short")
-	short.fails(command.ExitRefused, "16", "serve", "--data", filepath.Join(t.TempDir(), "d"), "--listen", "127.0.0.1:0")
-	// A start that fails leaves nothing running and nothing locked.
 	dir := filepath.Join(t.TempDir(), "d")
-	short.fails(command.ExitRefused, "16", "serve", "--data", dir, "--listen", "127.0.0.1:0")
+	newTerminal(t, "SLUICE_ADMIN_TOKEN=short").fails(command.ExitUsage, "SLUICE_ADMIN_TOKEN: the admin token has 5 characters, it needs 16 or more",
+		"serve", "--data", dir, "--listen", "127.0.0.1:0")
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("a start that was refused at once made a data folder: %v", err)
+	}
+	// A start that fails late leaves nothing running and nothing locked.
+	c.fails(command.ExitRefused, "none.pem", "serve", "--data", dir, "--listen", "127.0.0.1:0", "--tls-cert", "none.pem", "--tls-key", "none.pem")
 	serve(t, dir, nil)
 }
 
