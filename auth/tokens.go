@@ -147,12 +147,11 @@ func (t *Tokens) Grant(ctx context.Context, g Grant) (Issued, error) {
 	case g.TTL == 0:
 		g.TTL = t.ttl
 	}
-	now := t.now()
-	// Rounded up: a token never lives shorter than was promised.
-	expires := now.Add(g.TTL + time.Second - 1).Truncate(time.Second)
+	// All in whole seconds, from the one of issue: what a reader of the token computes is what the answer says.
+	now := t.now().Truncate(time.Second)
+	expires := now.Add(wholeSeconds(g.TTL))
 	if !g.Until.IsZero() {
 		expires = g.Until.Truncate(time.Second)
-		g.TTL = expires.Sub(now)
 	}
 	access, err := t.sign(g, accessUse, now, expires)
 	if err != nil {
@@ -161,15 +160,20 @@ func (t *Tokens) Grant(ctx context.Context, g Grant) (Issued, error) {
 	issued := Issued{
 		AccessToken: access,
 		TokenType:   "Bearer",
-		ExpiresIn:   int64(g.TTL.Round(time.Second) / time.Second),
+		ExpiresIn:   int64(expires.Sub(now) / time.Second),
 		ExpiresAt:   expires.Unix(),
 	}
 	if g.Refresh {
-		if issued.RefreshToken, err = t.sign(g, refreshUse, now, now.Add(refreshTTL+time.Second-1).Truncate(time.Second)); err != nil {
+		if issued.RefreshToken, err = t.sign(g, refreshUse, now, now.Add(refreshTTL)); err != nil {
 			return Issued{}, err
 		}
 	}
 	return issued, nil
+}
+
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
 }
 
 func (t *Tokens) sign(g Grant, use string, now, expires time.Time) (string, error) {
