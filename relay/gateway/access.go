@@ -61,6 +61,9 @@ func (g *Gateway) admit(rq *request, a auth.Action, name string) (grant, denial,
 		if st = g.registry.Snapshot().StreamByUUID(who.Stream); st == nil {
 			return grant{}, denial{}, auth.ErrInvalid
 		}
+		if project, ok := rq.param("project"); ok && project != st.Project.Name {
+			return grant{}, denial{status: http.StatusNotFound, result: resultUnknown, text: fmt.Sprintf("Project %s does not exist", shownName(project))}, nil
+		}
 	default:
 		return grant{}, denial{status: http.StatusBadRequest, result: resultInvalid,
 			text: "Parameter stream is missing: this token is not a stream's own, name the stream with ?stream="}, nil

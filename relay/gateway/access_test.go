@@ -55,6 +55,9 @@ func TestAccess(t *testing.T) {
 	poll := "?from=EARLIEST&timeout=100ms"
 	rows := []row{
 		{"POST", "/event", event, of(400, 204, 403, 204, 204)},
+		{"POST", "/event?project=default", event, of(400, 204, 403, 204, 404)},
+		{"POST", "/event?project=theirs", event, of(400, 404, 403, 404, 204)},
+		{"POST", "/event?project=nowhere", event, of(400, 404, 403, 404, 404)},
 		{"POST", "/event?stream=ours", event, of(204, 204, 403, 403, 403)},
 		{"POST", "/event?stream=derived", event, of(403, 403, 403, 403, 404)},
 		{"POST", "/event?stream=secret", event, of(404, 404, 403, 404, 204)},
@@ -80,6 +83,7 @@ func TestAccess(t *testing.T) {
 
 		// A wrong body ends what would be endless: 400 is what follows the right to read.
 		{"POST", "/api/events", "[]", of(400, 400, 400, 400, 400)},
+		{"POST", "/api/events?project=theirs", "[]", of(400, 404, 404, 404, 400)},
 		{"POST", "/api/events/?stream=ours", "[]", of(400, 400, 403, 403, 403)},
 		{"POST", "/api/events?stream=derived", "[]", of(400, 403, 400, 403, 404)},
 		{"POST", "/api/events?stream=secret", "[]", of(404, 404, 404, 404, 400)},
@@ -120,10 +124,13 @@ func TestAccess(t *testing.T) {
 			if a.status == 404 && name != "admin" {
 				// Apart from the name that was asked for, the answer says nothing that depends on it.
 				text := a.body
-				for _, n := range []string{"secret", "ours", "derived", "nowhere"} {
+				for _, n := range []string{"secret", "ours", "derived", "nowhere", "theirs", "default"} {
 					text = strings.ReplaceAll(text, n, "…")
 				}
 				key := r.method + strings.SplitN(r.path, "?", 2)[0] + name
+				if strings.Contains(r.path, "?project=") {
+					key += " of a project"
+				}
 				if !strings.Contains(r.path, theirs.UUID) && !strings.Contains(r.path, theirs.ClientID) && !strings.Contains(r.path, theirs.PublicID) {
 					if was, ok := nowhere[key]; ok && was != text && !strings.ContainsAny(r.path, "%") {
 						t.Errorf("%s %s as %s: %q is told from %q", r.method, r.path, name, text, was)
