@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/bits"
@@ -64,7 +65,13 @@ func (w *intake) release() {
 func (r *Relay) Accept(ctx context.Context, st *registry.Stream, ev Event) error {
 	w := intakes.Get().(*intake)
 	defer w.release()
-	c, err := r.contractOf(ctx, st, ev.Ref, ev.Body)
+	ref := ev.Ref
+	if len(ref) == 0 {
+		if ref = contract.PeekRef(ev.Body); len(ref) == 0 && st.Contract == "" {
+			return nameless(ev.Body, ev.Encoding == contract.JSON || bytes.HasPrefix(bytes.TrimLeft(ev.Body, " \t\r\n"), []byte{'{'}))
+		}
+	}
+	c, err := r.contractOf(ctx, st, ref)
 	if err != nil {
 		return err
 	}
@@ -85,15 +92,20 @@ func (r *Relay) Accept(ctx context.Context, st *registry.Stream, ev Event) error
 	return err
 }
 
-// contractOf finds the contract that an event is held to.
-func (r *Relay) contractOf(ctx context.Context, st *registry.Stream, ref, body []byte) (*contract.Contract, error) {
-	if len(ref) == 0 {
-		ref = contract.PeekRef(body)
-	}
-	if len(ref) == 0 {
-		if st.Contract == "" {
-			return nil, violation("Header Strm-Schema-Ref is missing")
+// nameless is the answer to an event that no contract can be found for. What cannot be read may well name one, so that it cannot be read
+// comes first.
+func nameless(body []byte, isJSON bool) error {
+	if isJSON {
+		if err := contract.CheckJSON(body); err != nil {
+			return err
 		}
+	}
+	return violation("Header Strm-Schema-Ref is missing")
+}
+
+// contractOf finds the contract that an event is held to; without a ref the stream's own.
+func (r *Relay) contractOf(ctx context.Context, st *registry.Stream, ref []byte) (*contract.Contract, error) {
+	if len(ref) == 0 {
 		ref = []byte(st.Contract)
 	}
 	switch c, active := r.registry.FindContract(ctx, st.Project, ref); {
@@ -118,16 +130,8 @@ func printable(ref string) string {
 	return q[1 : len(q)-1]
 }
 
-// prepare runs a JSON event up to the point where it can be stored and adds it to the intake's batch. The batch is
-// as before when it returns an error.
-func (r *Relay) prepare(ctx context.Context, w *intake, st *registry.Stream, c *contract.Contract, request [16]byte, body []byte, now time.Time) error {
-	if err := c.Check(&w.checked, body); err != nil {
-		return err
-	}
-	return r.complete(ctx, w, st, c, request, now)
-}
-
-// complete is prepare for an event that its contract has no fault with.
+// complete runs an event that its contract has no fault with up to the point where it can be stored and adds it to the intake's batch.
+// The batch is as before when it returns an error.
 func (r *Relay) complete(ctx context.Context, w *intake, st *registry.Stream, c *contract.Contract, request [16]byte, now time.Time) error {
 	k := &w.checked
 	if err := admissible(c, k, now); err != nil {

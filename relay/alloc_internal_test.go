@@ -18,7 +18,7 @@ import (
 )
 
 // prepared is the core with one checked and encrypted event, for measuring what an event costs.
-func prepared(t testing.TB) (*Relay, *registry.Stream, *contract.Contract, *intake, []byte) {
+func prepared(t testing.TB) (*Relay, *registry.Stream, *intake, []byte) {
 	t.Helper()
 	dir := t.TempDir()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -51,25 +51,21 @@ func prepared(t testing.TB) (*Relay, *registry.Stream, *contract.Contract, *inta
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := r.contractOf(t.Context(), st, []byte(sample.ClickstreamRef), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := new(intake)
 	body := []byte(sample.SeedEvent)
-	if err := r.prepare(t.Context(), w, st, c, [16]byte{1}, body, time.Now()); err != nil {
+	if err := r.prepareLine(t.Context(), w, st, Bulk{}, body, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	return r, st, c, w, body
+	return r, st, w, body
 }
 
 func TestAcceptAllocatesNothingForAnEvent(t *testing.T) {
-	r, st, c, w, body := prepared(t)
+	r, st, w, body := prepared(t)
 	now := time.Now()
 	ctx := t.Context()
 	got := testing.AllocsPerRun(1000, func() {
 		w.batch.Reset()
-		if err := r.prepare(ctx, w, st, c, [16]byte{1}, body, now); err != nil {
+		if err := r.prepareLine(ctx, w, st, Bulk{}, body, now); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -79,7 +75,11 @@ func TestAcceptAllocatesNothingForAnEvent(t *testing.T) {
 }
 
 func TestAcceptAllocatesNothingForADatum(t *testing.T) {
-	r, st, c, w, body := prepared(t)
+	r, st, w, body := prepared(t)
+	c, err := r.contractOf(t.Context(), st, []byte(sample.ClickstreamRef))
+	if err != nil {
+		t.Fatal(err)
+	}
 	schema := avro.MustParse(c.Definition().Schema)
 	var event map[string]any
 	if err := json.Unmarshal(body, &event); err != nil {
@@ -113,7 +113,7 @@ func TestAcceptAllocatesNothingForADatum(t *testing.T) {
 }
 
 func TestViewAllocatesNothingForAnEvent(t *testing.T) {
-	r, st, _, w, _ := prepared(t)
+	r, st, w, _ := prepared(t)
 	v := view{vault: r.vault, stream: st.Log.ID, rule: consent.Rule{Type: consent.Cumulative, Levels: 1}}
 	rd := renderer{stream: st.Log.ID, format: Airship}
 	var line []byte
@@ -131,20 +131,20 @@ func TestViewAllocatesNothingForAnEvent(t *testing.T) {
 }
 
 func BenchmarkPrepare(b *testing.B) {
-	r, st, c, w, body := prepared(b)
+	r, st, w, body := prepared(b)
 	now := time.Now()
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
 		w.batch.Reset()
-		if err := r.prepare(b.Context(), w, st, c, [16]byte{1}, body, now); err != nil {
+		if err := r.prepareLine(b.Context(), w, st, Bulk{}, body, now); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkOpenAndRender(b *testing.B) {
-	r, st, _, w, _ := prepared(b)
+	r, st, w, _ := prepared(b)
 	v := view{vault: r.vault, stream: st.Log.ID, rule: consent.Rule{Type: consent.Cumulative, Levels: 1}}
 	rd := renderer{stream: st.Log.ID, format: Raw}
 	var line []byte

@@ -225,15 +225,21 @@ func (r *Relay) prepareLine(ctx context.Context, w *intake, st *registry.Stream,
 	if st.Payload != "" {
 		return w.prepareFree(st, b.RequestID, text, now)
 	}
-	ref := contract.PeekRef(text)
+	ref, check := contract.PeekRef(text), (*contract.Contract).Check
 	if len(ref) == 0 {
-		ref = b.Ref
+		// The gateway names the contract in the line's place.
+		if ref, check = b.Ref, (*contract.Contract).CheckNamed; len(ref) == 0 && st.Contract == "" {
+			return nameless(text, true)
+		}
 	}
-	c, err := r.contractOf(ctx, st, ref, nil)
+	c, err := r.contractOf(ctx, st, ref)
 	if err != nil {
 		return err
 	}
-	return r.prepare(ctx, w, st, c, b.RequestID, text, now)
+	if err := check(c, &w.checked, text); err != nil {
+		return err
+	}
+	return r.complete(ctx, w, st, c, b.RequestID, now)
 }
 
 // prepareFree adds a JSON object that no contract is asked of.

@@ -10,7 +10,7 @@ import (
 
 // What filters are asked of an event is the event, whatever was asked before, and costs no allocation.
 func TestCandidate(t *testing.T) {
-	r, st, _, w, _ := prepared(t)
+	r, st, w, _ := prepared(t)
 	want := func(body string) renderer {
 		q, err := filter.Parse([]byte(body))
 		if err != nil {

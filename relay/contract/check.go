@@ -49,7 +49,14 @@ type Checked struct {
 
 // Check holds a JSON event to the contract in one pass. Nil means that the event may be taken and that out describes
 // it; the error is a *Violation. Safe for concurrent use with different outs.
-func (c *Contract) Check(out *Checked, body []byte) error {
+func (c *Contract) Check(out *Checked, body []byte) error { return c.check(out, body, false) }
+
+// CheckNamed is Check for an event that was sent to this contract by name: its strmMeta.eventContractRef may be left out.
+func (c *Contract) CheckNamed(out *Checked, body []byte) error {
+	return c.check(out, body, c.metaRef == "eventContractRef")
+}
+
+func (c *Contract) check(out *Checked, body []byte, named bool) error {
 	out.reset(c, body)
 	if c.airship != nil {
 		return c.checkAirship(out, body)
@@ -72,7 +79,7 @@ func (c *Contract) Check(out *Checked, body []byte) error {
 			return v
 		}
 	}
-	if out.ContractRef == nil && out.SchemaID == nil {
+	if !named && out.ContractRef == nil && out.SchemaID == nil {
 		out.fault.kind = faultMissing
 		out.fault.path = append(out.fault.path, c.metaRef, "strmMeta")
 		return out.fault.violation(c)

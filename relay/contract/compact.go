@@ -145,21 +145,34 @@ func literal(s []byte, i int) int {
 // levels deep. Members keep their order, numbers and strings their text, and a name that stands twice in an
 // object stays twice. The error is a *Violation; dst is then returned as it came.
 func CompactJSON(dst, body []byte) ([]byte, error) {
+	c := compactor{emit: true, dst: dst}
+	if err := c.object(body); err != nil {
+		return dst, err
+	}
+	return c.dst, nil
+}
+
+// CheckJSON holds body to what CompactJSON asks. The error is a *Violation.
+func CheckJSON(body []byte) error {
+	var c compactor
+	return c.object(body)
+}
+
+func (c *compactor) object(body []byte) error {
 	if !utf8.Valid(body) {
-		return dst, invalid(notUTF8, invalidUTF8(body))
+		return invalid(notUTF8, invalidUTF8(body))
 	}
 	i := skipSpace(body, 0)
 	if i < len(body) && body[i] != '{' {
-		return dst, invalid("it is not an object", i)
+		return invalid("it is not an object", i)
 	}
-	c := compactor{emit: true, dst: dst}
 	if i = c.value(body, i, 0); i < 0 {
-		return dst, invalid(c.reason, c.pos)
+		return invalid(c.reason, c.pos)
 	}
 	if i = skipSpace(body, i); i < len(body) {
-		return dst, invalid("the object is followed by something else", i)
+		return invalid("the object is followed by something else", i)
 	}
-	return c.dst, nil
+	return nil
 }
 
 // PeekRef finds strmMeta.eventContractRef (or schemaId) of a JSON event without checking it; nil if there is

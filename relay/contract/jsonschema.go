@@ -33,7 +33,7 @@ func (nothingElse) Load(url string) (any, error) {
 }
 
 func compileJSONSchema(text string) (*jsonSchema, error) {
-	if _, err := CompactJSON(nil, []byte(text)); err != nil {
+	if err := CheckJSON([]byte(text)); err != nil {
 		var v *Violation
 		if errors.As(err, &v) {
 			return nil, faulty("schema", "%s", strings.Replace(v.Text, "Body", "it", 1))

@@ -183,8 +183,10 @@ func TestBulk(t *testing.T) {
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
 	derived := e.stream("default", registry.StreamSpec{Name: "web-2", DerivedFrom: "web", Levels: []int{2}})
 	plain := e.stream("default", registry.StreamSpec{Name: "plain", Payload: "json"})
+	own := e.stream("default", registry.StreamSpec{Name: "own", Contract: clickRef})
 	const path = "/v1/streams/web/events"
 	two := clicks(0, 2)
+	nameless := strings.ReplaceAll(two, `"eventContractRef":"`+clickRef+`",`, "")
 	array := "[" + strings.Replace(strings.TrimSpace(two), "\n", ",", 1) + "]"
 
 	table := []struct {
@@ -204,6 +206,9 @@ func TestBulk(t *testing.T) {
 		{"atomic with a bad line", path + "?atomic=true", st.token, two + "nonsense\n", nil, 400, 0, 1},
 		{"any object where no contract is asked", "/v1/streams/plain/events", plain.token, `{"a":1}` + "\n[2]\n", nil, 200, 1, 1},
 		{"the header's contract", path, st.token, "{}\n", []string{refHeader, "a/b/1.0.0"}, 200, 0, 1},
+		{"lines that leave naming it to the header", path, st.token, nameless, []string{refHeader, clickRef}, 200, 2, 0},
+		{"lines that leave naming it to the stream", "/v1/streams/own/events", own.token, nameless, nil, 200, 2, 0},
+		{"lines that nobody names it for", path, st.token, nameless, nil, 200, 0, 2},
 	}
 	for _, row := range table {
 		a := e.send("POST", row.path, row.token, row.body, row.headers...)
@@ -258,10 +263,39 @@ func TestBulk(t *testing.T) {
 			t.Errorf("%s: %d %s", row.name, a.status, a.body)
 		}
 	}
-	// Nothing of a refused body was stored: twelve events of the table above are there and no other.
+	// Nothing of a refused body was stored: fourteen events of the table above are there and no other.
 	a := e.want(200, "GET", path+"?from=EARLIEST&timeout=300ms", st.token, "")
-	if n := strings.Count(a.body, `"eventContractRef"`); n != 12 {
+	if n := strings.Count(a.body, `"eventContractRef"`); n != 14 {
 		t.Errorf("%d events are stored", n)
+	}
+	if shown := e.want(200, "GET", "/v1/streams/own/events?from=EARLIEST&limit=2", own.token, "").body; strings.Count(shown, `{"strmMeta":{"eventContractRef":"`+clickRef+`","nonce":`) != 2 {
+		t.Errorf("events whose contract the stream named: %s", shown)
+	}
+}
+
+// What cannot be read is told so, though it may name no contract either.
+func TestBulkSaysWhyALineIsRefused(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, nil)
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	var res struct{ Errors []struct{ Message string } }
+	for line, want := range map[string]string{
+		`{"strmMeta":{},}`:            "Body is not valid JSON: character '}' is not expected at byte 15",
+		`{'strmMeta':{}}`:             "Body is not valid JSON: character ''' is not expected at byte 1",
+		"{\"a\":\"\xff\"}":            "Body is not valid JSON: it is not UTF-8 at byte 6",
+		`17`:                          "Body is not valid JSON: it is not an object at byte 0",
+		`{"a":1}`:                     "Header Strm-Schema-Ref is missing",
+		`{"strmMeta":{"schemaId":7}}`: "Header Strm-Schema-Ref is missing",
+	} {
+		a := e.want(200, "POST", "/v1/streams/web/events", st.token, line)
+		if err := json.Unmarshal([]byte(a.body), &res); err != nil || len(res.Errors) != 1 || res.Errors[0].Message != want {
+			t.Errorf("%s: %s, want %s", line, a.body, want)
+		}
+		if line[0] == '{' {
+			if a := e.want(400, "POST", "/event", st.token, line); a.body != want {
+				t.Errorf("%s as one event: %s, want %s", line, a.body, want)
+			}
+		}
 	}
 }
 
