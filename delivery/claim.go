@@ -57,7 +57,7 @@ func (c *Claim) Alive() error {
 	return nil
 }
 
-// Save says how far the work has come: one JSON value, which belongs to the claim from now on. It is on the disk at the latest 100 ms and
+// Save says how far the work has come: one JSON value, which belongs to the claim from now on. It is on the disk at the latest 50 ms and
 // a commit later, together with what other claims of the node saved. Of several saves in between only the last is written.
 func (c *Claim) Save(state []byte) {
 	c.mu.Lock()

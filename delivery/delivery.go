@@ -18,8 +18,8 @@
 //
 // # Cursors
 //
-// A Sink saves its state as often as it likes; all that changed on a node goes out every 100 ms as one batch of cells, all or none. When a
-// batch is refused, the stale claims are found and dropped and the rest is written. After a kill -9 the work of the last 100 ms and what was
+// A Sink saves its state as often as it likes; all that changed on a node goes out every 50 ms as one batch of cells, all or none. When a
+// batch is refused, the stale claims are found and dropped and the rest is written. After a kill -9 the work of the last 50 ms and what was
 // in flight is done again, by a Sink that derives its ids from offsets under the same ids.
 //
 // # What a crash can leave
@@ -74,7 +74,7 @@ const (
 	beatEvery   = time.Second
 	deadAfter   = 3 * time.Second        // an owner is dead when no beat of it was heard for so long
 	aliveFor    = 2 * time.Second        // an owner works for so long after its own last beat, no longer
-	flushEvery  = 100 * time.Millisecond // dirty states go out this often
+	flushEvery  = 50 * time.Millisecond  // dirty states go out this often
 	askEvery    = 250 * time.Millisecond // how often the chosen node looks whether the cell is free
 	checkEvery  = 250 * time.Millisecond // how often a node looks who is alive
 	forgetAfter = time.Minute            // beats and cells that nobody needs are erased so long after

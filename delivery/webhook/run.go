@@ -25,7 +25,7 @@ const (
 	tellEvery   = 2 * time.Millisecond  // how long the results of a chain are kept together: to wake the loop for each costs
 	maxMemory   = 16 << 20              // bytes of events in memory, beyond which nothing is read
 	keepBodies  = 10 * time.Second      // a batch that waits for longer is read from the log again
-	saveEvery   = 50 * time.Millisecond // how often the state is handed to the claim
+	saveEvery   = 25 * time.Millisecond // how often the state is handed to the claim
 	tidyEvery   = 5 * time.Second
 	markEvery   = time.Minute
 	idleRead    = time.Second // how often the position is asked for while nothing passes the filter
