@@ -15,6 +15,7 @@ func TestManageAudit(t *testing.T) {
 	key := w.call(201, "POST", "/v1/api-keys", `{"name":"key","type":"STREAMING_INGEST_WRITE"}`)
 	token := w.call(201, "POST", "/v1/api-keys/key/tokens", `{"days":1}`).str("access_token")
 	w.call(409, "POST", "/v1/streams", `{"name":"web"}`)
+	w.call(409, "POST", "/v1/api-keys", `{"name":"key","type":"STREAMING_INGEST_WRITE"}`)
 	w.call(400, "PATCH", "/v1/streams/web", `{"no such member":1}`)
 	w.call(200, "DELETE", "/v1/data-subjects/customer-17?stream=web", "")
 	if a := w.send("POST", "/v1/streams", token, `{"name":"stolen"}`); a.status != 403 {
@@ -26,7 +27,7 @@ func TestManageAudit(t *testing.T) {
 	log := w.call(200, "GET", "/v1/audit", "")
 	want := []struct{ event, entity, kind, result string }{
 		{"project/created", "shop", "admin", "done"}, {"stream/created", "stolen", "API key", "refused"}, {"data-subject/forgotten", "", "admin", "done"},
-		{"stream/updated", "web", "admin", "refused"}, {"stream/created", "web", "admin", "refused"}, {"api-key/issue", key.str("id"), "admin", "done"},
+		{"stream/updated", "web", "admin", "refused"}, {"api-key/created", "key", "admin", "refused"}, {"stream/created", "web", "admin", "refused"}, {"api-key/issue", key.str("id"), "admin", "done"},
 		{"api-key/created", key.str("id"), "admin", "done"}, {"user/created", user, "admin", "done"}, {"stream/created", "web", "admin", "done"},
 	}
 	list, _ := log.json.([]any)

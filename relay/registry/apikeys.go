@@ -177,7 +177,7 @@ func (r *Registry) CreateAPIKey(ctx context.Context, p *Project, name string, of
 		Version: recordVersion, ID: apiKeyPrefix + auth.NewSecret(apiKeyIDLength), Project: p.ID, Name: name, Type: of,
 		Secret: auth.Hash(secret), Active: 1, Created: r.now().UnixMilli(),
 	}
-	noteEntity(ctx, record.ID)
+	noteMade(ctx, record.ID)
 	err := r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
 		project := s.ProjectByID(p.ID)
 		if project == nil {

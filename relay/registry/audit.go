@@ -74,6 +74,7 @@ type Audit struct {
 	Project string // uuid; empty: of no project
 	Status  int    // what success will be answered with
 
+	made    string // the id of what a call creates; one that is refused has created nothing
 	written bool
 }
 
@@ -97,6 +98,13 @@ func noteEntity(ctx context.Context, id string) {
 	}
 }
 
+// noteMade is noteEntity for what the call of ctx creates.
+func noteMade(ctx context.Context, id string) {
+	if a := AuditOf(ctx); a != nil {
+		a.made = id
+	}
+}
+
 func (a *Audit) write(now time.Time, status int) engine.Write {
 	project := a.Project
 	if project == "" {
@@ -107,6 +115,9 @@ func (a *Audit) write(now time.Time, status int) engine.Write {
 		by = ""
 	}
 	entity := a.Entity
+	if a.made != "" && status < 400 {
+		entity = a.made
+	}
 	if len(entity) > maxAuditName {
 		entity = strings.ToValidUTF8(entity[:maxAuditName], "")
 	}

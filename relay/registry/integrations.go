@@ -237,7 +237,7 @@ func (r *Registry) CreateIntegration(ctx context.Context, p *Project, spec Integ
 	if err := patch.apply(&record); err != nil {
 		return nil, "", err
 	}
-	noteEntity(ctx, record.ID)
+	noteMade(ctx, record.ID)
 	if spec.Stream != "" {
 		r.FindStream(ctx, p, spec.Stream) // another node may have made it a moment ago
 	}

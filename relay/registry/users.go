@@ -145,7 +145,7 @@ func (r *Registry) CreateUser(ctx context.Context, p *Project, email, password s
 		Version: recordVersion, ID: userPrefix + uuid.NewString(), Project: p.ID, Email: email, Password: hash, Session: 1,
 		Created: r.now().UnixMilli(),
 	}
-	noteEntity(ctx, record.ID)
+	noteMade(ctx, record.ID)
 	err = r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
 		project := s.ProjectByID(p.ID)
 		if project == nil {
