@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if l.Edge.Listen != "127.0.0.1:8080" || l.Edge.Grace != 10*time.Second || l.Engine.Shards != 4 || l.Engine.Durability != "disk" ||
-		l.Relay.Retention != 7*24*time.Hour || l.Relay.RetentionBytes != 100e9 || l.Edge.MaxEventBytes != 1<<20 || l.LogLevel != slog.LevelInfo {
+		l.Relay.Retention != 7*24*time.Hour || l.Relay.RetentionBytes != 100e9 || l.Edge.MaxEventBytes != 1<<20 || l.Edge.MaxPayloadBytes != 260_096 || l.LogLevel != slog.LevelInfo {
 		t.Errorf("defaults are %+v", l.Config)
 	}
 	for path, from := range l.Origins {

@@ -54,6 +54,8 @@ func (c *Config) settings() []setting {
 			doc: "How long a producer waits for its event to be confirmed before it is told 504. Below the 15s that proxies usually wait."},
 		{path: "ingest.max_event_bytes", def: "1MiB", value: sizeValue[int]{&c.Edge.MaxEventBytes, 16 << 10, 16 << 20},
 			doc: "Largest body of one event; more is 413. An existing cluster's max_payload must be at least twice this."},
+		{path: "ingest.max_payload_bytes", def: "254KiB", value: sizeValue[int]{&c.Edge.MaxPayloadBytes, 1 << 10, 16 << 20},
+			doc: "Largest body at /stream/v0/data; more is 413. The gateway whose clients it serves began with 254 kB and has allowed more since. Never above ingest.max_event_bytes."},
 		{path: "ingest.queue_bytes", def: "64MiB", value: sizeValue[int64]{&c.Engine.QueueBytes, 1 << 20, 1 << 40},
 			doc: "Memory for events waiting for their commit; more is 503 with Retry-After. A second or two of a fast disk's work."},
 

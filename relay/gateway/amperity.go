@@ -10,9 +10,6 @@ import (
 	"sluice/relay/registry"
 )
 
-// payloadMaxBytes is the largest payload: the 254 kB that clients of the imitated gateway know.
-const payloadMaxBytes = 254 << 10
-
 var payloadPrefix = []byte("/stream/v0/data/")
 
 // payloadOf is the stream id in /stream/v0/data/<stream-id>; ok is false for other paths.
@@ -86,7 +83,7 @@ func (g *Gateway) tenant(rq *request, who auth.Principal) (*registry.Project, st
 }
 
 func (g *Gateway) acceptPayload(rq *request, rs *response, st *registry.Stream) {
-	body, err := rq.body.all(min(payloadMaxBytes, int64(g.cfg.MaxEventBytes)))
+	body, err := rq.body.all(int64(g.cfg.MaxPayloadBytes))
 	if err == nil {
 		if text := payloadHeaders(rq.header, st); text != "" {
 			rs.reason = resultInvalid

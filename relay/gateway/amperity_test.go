@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/relay/gateway"
 	"sluice/relay/registry"
 )
 
@@ -37,6 +38,26 @@ func newPayloads(t *testing.T) *payloads {
 	p.plain = p.stream("default", registry.StreamSpec{Name: "events"})
 	p.token = p.key("in", registry.StreamingIngest)
 	return p
+}
+
+// TestPayloadSetting: the limit is a setting, and never above that of events.
+func TestPayloadSetting(t *testing.T) {
+	for name, c := range map[string]struct{ payload, event, want int }{
+		"larger": {500_000, 0, 500_000}, "smaller": {1000, 0, 1000}, "above the limit of events": {0, 100_000, 100_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEdge(t, func(cfg *gateway.Config) { cfg.MaxPayloadBytes, cfg.MaxEventBytes = c.payload, c.event })
+			st := e.stream("default", registry.StreamSpec{Name: "web", Payload: "json"})
+			token := e.key("in", registry.StreamingIngest)
+			body := `{"a":"` + strings.Repeat("x", c.want-len(`{"a":""}`)) + `"}`
+			headers := []string{"X-Amperity-Tenant", "default", "Content-Type", "application/json"}
+			e.want(202, "POST", payloadPath(st), token, body, headers...)
+			a := e.want(413, "POST", payloadPath(st), token, body+" ", headers...)
+			if want := fmt.Sprintf("takes, %d bytes", c.want); !strings.Contains(a.body, want) {
+				t.Errorf("%s does not say %s", a.body, want)
+			}
+		})
+	}
 }
 
 // shown reads all that a stream shows now.
@@ -98,7 +119,7 @@ func TestPayloadChecks(t *testing.T) {
 		"an issuer's token":         {403, "This token may not send payloads", payloadPath(p.json), issuer, huge, tenant},
 		"a disabled stream":         {403, "is disabled", payloadPath(off), p.token, huge, tenant},
 		"over the rate":             {429, "event rate limit exceeded", payloadPath(slow), p.token, huge, tenant},
-		"too large":                 {413, "Body is larger than this route takes", payloadPath(p.json), p.token, huge, tenant},
+		"too large":                 {413, "Body is larger than this route takes, 260096 bytes", payloadPath(p.json), p.token, huge, tenant},
 		"no type":                   {400, "Header Content-Type must be application/json: the stream takes JSON", payloadPath(p.json), p.token, "{", tenant},
 		"XML for a JSON stream":     {400, "Header Content-Type must be application/json: the stream takes JSON", payloadPath(p.json), p.token, "{", append([]string{"Content-Type", "application/xml"}, tenant...)},
 		"JSON for an XML stream":    {400, "Header Content-Type must be application/xml: the stream takes XML", payloadPath(p.xml), p.token, "", typed},

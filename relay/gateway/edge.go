@@ -74,6 +74,9 @@ type Config struct {
 	Grace time.Duration
 	// MaxEventBytes is the largest single event and the longest line of a bulk body, in bytes (default 1 MiB).
 	MaxEventBytes int
+	// MaxPayloadBytes is the largest payload, in bytes (default 254 KiB, which clients of the imitated gateway know). One above MaxEventBytes
+	// counts as that.
+	MaxPayloadBytes int
 	// Keepalive is how long an endless answer may be silent before a blank line (default 2s: the least patient known
 	// client gives up after 5).
 	Keepalive time.Duration
@@ -114,6 +117,10 @@ func (c Config) withDefaults() Config {
 	if c.MaxEventBytes <= 0 {
 		c.MaxEventBytes = 1 << 20
 	}
+	if c.MaxPayloadBytes <= 0 {
+		c.MaxPayloadBytes = 254 << 10
+	}
+	c.MaxPayloadBytes = min(c.MaxPayloadBytes, c.MaxEventBytes)
 	if c.Keepalive <= 0 {
 		c.Keepalive = stream.DefaultKeepalive
 	}
@@ -158,6 +165,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxEventBytes < 0 || c.MaxEventBytes > bulkMaxBytes {
 		fault("MaxEventBytes must be at most %d", bulkMaxBytes)
+	}
+	if c.MaxPayloadBytes < 0 {
+		fault("MaxPayloadBytes must not be negative")
 	}
 	if c.MaxConnections < 0 || c.PerAddress < 0 {
 		fault("MaxConnections and PerAddress must not be negative")

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -173,7 +174,11 @@ func (g *Gateway) fail(rq *request, rs *response, s shape, err error) {
 			continue
 		}
 		rs.reason = r.result
-		rs.refuse(s, r.status, r.text)
+		text := r.text
+		if r.err == errTooLarge {
+			text = fmt.Sprintf("%s, %d bytes", text, rq.body.limit)
+		}
+		rs.refuse(s, r.status, text)
 		if s == shapeAirship || s == shapeManage {
 			rs.set("X-Request-Id", rq.idText())
 		}
