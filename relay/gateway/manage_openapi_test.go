@@ -38,10 +38,17 @@ func TestManageDocument(t *testing.T) {
 		t.Errorf("security schemes %v", doc.at("components", "securitySchemes"))
 	}
 
+	if doc.str("servers", "0", "url") != "/" {
+		t.Errorf("servers %v", doc.at("servers"))
+	}
+
 	// Every reference leads somewhere, every schema is used, every schema is one.
 	schemas := doc.at("components", "schemas").(map[string]any)
 	used := map[string]bool{}
 	walkManageDoc(w.doc.raw, func(m map[string]any) {
+		if m["patternDescription"] != nil {
+			t.Errorf("a keyword that is no standard's: %v", m)
+		}
 		if ref, ok := m["$ref"].(string); ok {
 			name, ok := strings.CutPrefix(ref, "#/components/schemas/")
 			if !ok || schemas[name] == nil {
