@@ -33,7 +33,7 @@ type FieldMetadata struct {
 	StatisticalDataType string   `json:"statisticalDataType,omitempty"` // NOMINAL, ORDINAL or NUMERICAL
 	OrdinalValues       []string `json:"ordinalValues,omitempty"`
 
-	NullHandlingConfig *NullHandling `json:"nullHandlingConfig,omitempty"`
+	NullHandlingConfig *NullHandling `json:"nullHandlingConfig,omitempty"` // for batch jobs elsewhere; it changes no event
 }
 
 // Envelope maps parts of an event to the Airship envelope; every value is a gjson path into the event without

@@ -24,9 +24,10 @@ type Label struct {
 	Value string `json:"value"`
 }
 
-// NullHandling says what a batch job does with records that lack a field. There are none here: Compile refuses it.
+// NullHandling says what a batch job does with records that lack a field. There are no batch jobs here: it is kept and shown, so
+// that a contract made for them comes in as it is, and an event's null stays null whatever it says.
 type NullHandling struct {
-	Type         string `json:"type"`
+	Type         string `json:"type"` // DROP_RECORD or DEFAULT_VALUE
 	DefaultValue string `json:"defaultValue,omitempty"`
 }
 
@@ -47,7 +48,10 @@ func fingerprint(d *Definition) string {
 	return strconv.FormatInt(int64(h.Sum64()), 10)
 }
 
-var statisticalTypes = []string{"", "NOMINAL", "ORDINAL", "NUMERICAL"}
+var (
+	statisticalTypes  = []string{"", "NOMINAL", "ORDINAL", "NUMERICAL"}
+	nullHandlingTypes = []string{"DROP_RECORD", "DEFAULT_VALUE"}
+)
 
 // checkMetadata looks at what a contract says beside what it asks of events.
 func (c *Contract) checkMetadata() error {
@@ -62,8 +66,11 @@ func (c *Contract) checkMetadata() error {
 			return faulty("fieldMetadata", "field '%s' has statisticalDataType '%s', it must be NOMINAL, ORDINAL or NUMERICAL", shown(m.FieldName), shown(m.StatisticalDataType))
 		case len(m.OrdinalValues) > 0 && m.StatisticalDataType != "ORDINAL":
 			return faulty("fieldMetadata", "field '%s' has ordinalValues, which go with statisticalDataType ORDINAL", shown(m.FieldName))
-		case m.NullHandlingConfig != nil:
-			return faulty("fieldMetadata", "field '%s' has a nullHandlingConfig, which is for batch jobs; of an event, null stays null and a field left out gets the schema's default", shown(m.FieldName))
+		case m.NullHandlingConfig == nil:
+		case !slices.Contains(nullHandlingTypes, m.NullHandlingConfig.Type):
+			return faulty("fieldMetadata", "field '%s' has nullHandlingConfig '%s', it must be DROP_RECORD or DEFAULT_VALUE", shown(m.FieldName), shown(m.NullHandlingConfig.Type))
+		case m.NullHandlingConfig.DefaultValue != "" && m.NullHandlingConfig.Type != "DEFAULT_VALUE":
+			return faulty("fieldMetadata", "field '%s' has a defaultValue, which goes with nullHandlingConfig DEFAULT_VALUE", shown(m.FieldName))
 		}
 	}
 	return nil

@@ -153,14 +153,17 @@ func fingerprintOf(t *testing.T, schema string) string {
 func TestMetadataOfFields(t *testing.T) {
 	d := withFields(`{"name":"size","type":"string"}`)
 	d.FieldMetadata = []contract.FieldMetadata{{FieldName: "size", StatisticalDataType: "ORDINAL", OrdinalValues: []string{"S", "M"},
-		PersonalDataConfig: &contract.PersonalData{IsQuasiID: true, Special: "HEALTH"}}}
+		PersonalDataConfig: &contract.PersonalData{IsQuasiID: true, Special: "HEALTH"},
+		NullHandlingConfig: &contract.NullHandling{Type: "DEFAULT_VALUE", DefaultValue: "M"}}}
 	if c := compile(t, d); len(c.PersonalFields()) != 0 {
 		t.Errorf("a quasi id is encrypted")
 	}
 	for want, change := range map[string]contract.FieldMetadata{
 		"statisticalDataType 'MEAN'": {FieldName: "size", StatisticalDataType: "MEAN"},
 		"ordinalValues":              {FieldName: "size", OrdinalValues: []string{"S"}},
-		"nullHandlingConfig":         {FieldName: "size", NullHandlingConfig: &contract.NullHandling{Type: "DROP_RECORD"}},
+		"nullHandlingConfig 'SKIP'":  {FieldName: "size", NullHandlingConfig: &contract.NullHandling{Type: "SKIP"}},
+		"nullHandlingConfig ''":      {FieldName: "size", NullHandlingConfig: &contract.NullHandling{}},
+		"has a defaultValue":         {FieldName: "size", NullHandlingConfig: &contract.NullHandling{Type: "DROP_RECORD", DefaultValue: "M"}},
 	} {
 		d.FieldMetadata[0] = change
 		if _, err := contract.Compile(d); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "field 'size'") {

@@ -99,10 +99,10 @@ func TestManageSchemaTypes(t *testing.T) {
 	}
 	for more, says := range map[string]string{
 		`,"nothing":1`: "nothing",
-		`,"fieldMetadata":[{"fieldName":"session","nullHandlingConfig":{"type":"DROP_RECORD"}}]`: "fieldMetadata: field 'session' has a nullHandlingConfig, which is for batch jobs",
-		`,"fieldMetadata":[{"fieldName":"session","statisticalDataType":"MEAN"}]`:                "fieldMetadata: field 'session' has statisticalDataType 'MEAN'",
-		`,"fieldMetadata":[{"fieldName":"session","level":1}]`:                                   "level",
-		`,"piiFields":{"strmMeta/nonce":1}`:                                                      "piiFields: field 'strmMeta/nonce' must not lie in strmMeta",
+		`,"fieldMetadata":[{"fieldName":"session","nullHandlingConfig":{"type":"SKIP"}}]`: "fieldMetadata: field 'session' has nullHandlingConfig 'SKIP', it must be DROP_RECORD or DEFAULT_VALUE",
+		`,"fieldMetadata":[{"fieldName":"session","statisticalDataType":"MEAN"}]`:         "fieldMetadata: field 'session' has statisticalDataType 'MEAN'",
+		`,"fieldMetadata":[{"fieldName":"session","level":1}]`:                            "level",
+		`,"piiFields":{"strmMeta/nonce":1}`:                                               "piiFields: field 'strmMeta/nonce' must not lie in strmMeta",
 	} {
 		if got := w.call(400, "POST", "/v1/data-contracts", body("ours1/wrong/1.0.0", manageAvro, more)).message(); !strings.Contains(got, says) {
 			t.Errorf("%s: %q", more, got)
