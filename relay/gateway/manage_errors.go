@@ -131,10 +131,13 @@ func manageErrorOf(err error) *manageError {
 	}
 }
 
-// manageTaken says which name is taken where the core says that one is. name is empty where the server chose it.
+// manageTaken says which name is taken where the core says that one is. name is empty where the core chose it: then it says it.
 func manageTaken(err error, what, name string) error {
-	if name == "" || !errors.Is(err, registry.ErrExists) {
+	switch {
+	case !errors.Is(err, registry.ErrExists):
 		return err
+	case name == "":
+		return manageErrorf(http.StatusConflict, "%s %s", what, err)
 	}
 	return manageErrorf(http.StatusConflict, "%s '%s' exists already", what, name)
 }

@@ -123,6 +123,9 @@ func TestManageErrorTable(t *testing.T) {
 	if got := manageTaken(registry.ErrExists, "Stream", "a").Error(); got != "Stream 'a' exists already" {
 		t.Errorf("taken: %s", got)
 	}
+	if got := manageTaken(fmt.Errorf("'a-2' %w", registry.ErrExists), "Stream", "").Error(); got != "Stream 'a-2' exists already" {
+		t.Errorf("a name that the core chose: %s", got)
+	}
 	if got := manageTaken(registry.ErrNotFound, "Stream", "a"); !errors.Is(got, registry.ErrNotFound) {
 		t.Errorf("not taken: %v", got)
 	}

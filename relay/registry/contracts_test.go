@@ -202,13 +202,17 @@ func TestShortIDsCannotBeHijacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	make := func(p *registry.Project, ref string) {
+	draft := func(p *registry.Project, ref string) {
 		t.Helper()
 		d := shopContract(ref)
 		d.ShortID = "clickstream"
 		if _, err := r.CreateContract(t.Context(), p, d, true); err != nil {
 			t.Fatal(err)
 		}
+	}
+	make := func(p *registry.Project, ref string) {
+		t.Helper()
+		draft(p, ref)
 		if _, err := r.SetContractState(t.Context(), p, ref, registry.Active); err != nil {
 			t.Fatal(err)
 		}
@@ -217,8 +221,20 @@ func TestShortIDsCannotBeHijacked(t *testing.T) {
 	if c, _ := r.Snapshot().Contract(p, []byte("clickstream")); c == nil || c.Ref() != "strmprivacy/clickstream/1.0.0" {
 		t.Error("another's contract took the built-in one's short id")
 	}
-	make(p, "mine/clickstream/1.0.0")
-	if c, _ := r.Snapshot().Contract(p, []byte("clickstream")); c == nil || c.Ref() != "mine/clickstream/1.0.0" {
-		t.Error("the project's own contract does not come first")
+	draft(p, "myown/clickstream/1.0.0")
+	if c, active := r.Snapshot().Contract(p, []byte("clickstream")); c == nil || !active || c.Ref() != "strmprivacy/clickstream/1.0.0" {
+		t.Error("a draft took events away from the contract in use")
 	}
+	make(p, "mine/clickstream/1.0.0")
+	own := func(active bool) {
+		t.Helper()
+		if c, is := r.Snapshot().Contract(p, []byte("clickstream")); c == nil || c.Ref() != "mine/clickstream/1.0.0" || is != active {
+			t.Error("the project's own contract does not come first")
+		}
+	}
+	own(true)
+	if _, err := r.SetContractState(t.Context(), p, "mine/clickstream/1.0.0", registry.Archived); err != nil {
+		t.Fatal(err)
+	}
+	own(false) // its events must not come in under a contract that encrypts other fields
 }

@@ -183,7 +183,7 @@ func planExporter(s *Snapshot, at revisions, spec ExporterSpec, record exporterR
 	}
 	name := exporterNameKey(st.UUID, record.Name)
 	if at[name] != 0 {
-		return nil, ErrExists
+		return nil, fmt.Errorf("'%s' %w", record.Name, ErrExists)
 	}
 	return []engine.Write{
 		{Key: exporterKey(record.ID), Value: encode(&record)},

@@ -155,16 +155,10 @@ func (s *Snapshot) entry(p *Project, ref []byte) *entry {
 		return nil
 	}
 	// A short id may stand for several: the own project's go before others' public ones, so that nobody
-	// can slip a contract of his own under another's id.
+	// can slip a contract of his own under another's id; but a draft takes no event away from an active one.
 	var found *entry
 	for _, e := range s.short.get(key) {
-		if !e.visible(p) {
-			continue
-		}
-		if e.owned(p) {
-			return e
-		}
-		if found == nil {
+		if e.visible(p) && (found == nil || e.owned(p) && !found.owned(p) && (e.State != Draft || found.State != Active)) {
 			found = e
 		}
 	}

@@ -141,7 +141,7 @@ func planStream(s *Snapshot, at revisions, project string, spec StreamSpec, reco
 	}
 	name := nameKey(project, record.Name)
 	if at[name] != 0 {
-		return nil, ErrExists
+		return nil, fmt.Errorf("'%s' %w", record.Name, ErrExists)
 	}
 	to := encode(&pointer{Version: recordVersion, ID: record.ID})
 	writes[0] = engine.Write{Key: streamKey(record.ID), Value: encode(&record)}
