@@ -103,7 +103,7 @@ func newManagement(cfg manageConfig) *management {
 	if m.exports != nil {
 		m.registerSinks(api)
 		m.registerExporters(api)
-		m.registerAllExporters(api)
+		m.registerExporters2021(api)
 		m.registerUnparsable(api)
 	}
 	if m.webhooks != nil {

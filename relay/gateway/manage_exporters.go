@@ -39,15 +39,16 @@ type manageExporter struct {
 }
 
 type manageNewExporter struct {
-	Name                  string `json:"name,omitempty" example:"s3" doc:"Unique among the stream's exporters; left out: the sink's name and the stream's, such as s3-bart-level0-1, for keys with -keys behind it."`
-	LinkedStream          string `json:"linkedStream,omitempty" doc:"If given, the stream of the path."`
-	SinkName              string `json:"sinkName,omitempty" example:"s3-bart" doc:"May be left out where the project has one sink."`
-	SinkType              string `json:"sinkType,omitempty" example:"S3" doc:"If given, the sink's."`
-	IntervalSecs          int    `json:"intervalSecs,omitempty" example:"30" doc:"30 to 3600; left out: 60."`
-	Type                  string `json:"type,omitempty" enum:"BATCH"`
-	PathPrefix            string `json:"pathPrefix,omitempty" example:"level01" doc:"At most 900 bytes, without a '/' at its ends and without segments . and .. ."`
-	IncludeExistingEvents bool   `json:"includeExistingEvents,omitempty" doc:"true: begin with the oldest event there is."`
-	ExportKeys            bool   `json:"exportKeys,omitempty" doc:"Of a source stream, true: write the keys that the events of each window are sealed under, not the events. Who has them opens the fields for ever, also of people who are forgotten later."`
+	Name                  string         `json:"name,omitempty" example:"s3" doc:"Unique among the stream's exporters; left out: the sink's name and the stream's, such as s3-bart-level0-1, for keys with -keys behind it."`
+	LinkedStream          string         `json:"linkedStream,omitempty" doc:"If given, the stream of the path."`
+	SinkName              string         `json:"sinkName,omitempty" example:"s3-bart" doc:"May be left out where the project has one sink."`
+	SinkType              string         `json:"sinkType,omitempty" example:"S3" doc:"If given, the sink's."`
+	IntervalSecs          int            `json:"intervalSecs,omitempty" example:"30" doc:"30 to 3600; left out: 60."`
+	Type                  string         `json:"type,omitempty" enum:"BATCH"`
+	PathPrefix            string         `json:"pathPrefix,omitempty" example:"level01" doc:"At most 900 bytes, without a '/' at its ends and without segments . and .. ."`
+	IncludeExistingEvents bool           `json:"includeExistingEvents,omitempty" doc:"true: begin with the oldest event there is."`
+	ExtraConfig           map[string]any `json:"extraConfig,omitempty" doc:"Empty; clients of 2021 send it."`
+	ExportKeys            bool           `json:"exportKeys,omitempty" doc:"Of a source stream, true: write the keys that the events of each window are sealed under, not the events. Who has them opens the fields for ever, also of people who are forgotten later."`
 }
 
 type manageExporterPatch struct {
@@ -86,6 +87,7 @@ type manageNewExporter2021In struct {
 type manageGetExporterIn struct {
 	ManageExporterName
 	ManageShape
+	ManageExportsKeys
 }
 
 type managePatchExporterIn struct {
@@ -187,6 +189,9 @@ func (m *manageAPI) createExporter(ctx context.Context, in *manageNewExporterIn)
 	if b.LinkedStream != "" && b.LinkedStream != st.Name {
 		return nil, &registry.Invalid{Field: "linkedStream", Reason: "says another stream than the path"}
 	}
+	if len(b.ExtraConfig) > 0 {
+		return nil, &registry.Invalid{Field: "extraConfig", Reason: "has no settings here; leave it empty or out"}
+	}
 	if err := export.CheckPrefix(b.PathPrefix); err != nil {
 		return nil, &registry.Invalid{Field: "pathPrefix", Reason: err.Error()}
 	}
@@ -214,20 +219,20 @@ func (m *manageAPI) createExporter2021(ctx context.Context, in *manageNewExporte
 }
 
 // exporter finds an exporter by its own name and its stream's.
-func (m *manageAPI) exporter(ctx context.Context, in *ManageExporterName) (*registry.Exporter, error) {
+func (m *manageAPI) exporter(ctx context.Context, in *manageGetExporterIn) (*registry.Exporter, error) {
 	snap, st, err := m.stream(ctx, in.Project, in.Stream)
 	if err != nil {
 		return nil, err
 	}
 	e := snap.Exporter(st, in.Exporter)
-	if e == nil {
+	if e == nil || !in.ManageExportsKeys.are(e) {
 		return nil, manageErrorf(http.StatusNotFound, "Stream '%s' has no exporter '%s'", in.Stream, in.Exporter)
 	}
 	return e, nil
 }
 
 func (m *manageAPI) getExporter(ctx context.Context, in *manageGetExporterIn) (*manageExporterOut, error) {
-	e, err := m.exporter(ctx, &in.ManageExporterName)
+	e, err := m.exporter(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +240,7 @@ func (m *manageAPI) getExporter(ctx context.Context, in *manageGetExporterIn) (*
 }
 
 func (m *manageAPI) updateExporter(ctx context.Context, in *managePatchExporterIn) (*manageExporterOut, error) {
-	e, err := m.exporter(ctx, &in.ManageExporterName)
+	e, err := m.exporter(ctx, &manageGetExporterIn{ManageExporterName: in.ManageExporterName})
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +264,7 @@ func (m *manageAPI) updateExporter(ctx context.Context, in *managePatchExporterI
 }
 
 func (m *manageAPI) deleteExporter(ctx context.Context, in *manageGetExporterIn) (*manageExporterOut, error) {
-	e, err := m.exporter(ctx, &in.ManageExporterName)
+	e, err := m.exporter(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -234,3 +234,54 @@ func TestManageSinkPatch(t *testing.T) {
 	w.call(200, "PATCH", "/v1/sinks/out", `{}`).want(t, `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`)
 	w.call(404, "PATCH", "/v1/sinks/none", `{}`)
 }
+
+// TestManageExporters2021: what clients of 2021 call beside it, and what they say in a query, means what it did.
+func TestManageExporters2021(t *testing.T) {
+	w := withExports(t)
+	w.call(201, "POST", "/v1/streams", `{"name":"web"}`)
+	w.call(201, "POST", "/v1/streams", `{"linkedStream":"web","consentLevels":[2]}`)
+	const sink = `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`
+	w.call(201, "PUT", "/v1/sinks", sink).want(t, sink)
+	w.call(200, "GET", "/v1/sinks?shape=2021", "").want(t, "["+sink+"]")
+	w.call(200, "GET", "/v1/sinks/out?sinkType=FOLDER&shape=2021", "").want(t, sink)
+	for _, method := range []string{"GET", "DELETE"} {
+		if a := w.call(404, method, "/v1/sinks/out?sinkType=S3", ""); a.message() != "Sink 'out' is not of type S3" {
+			t.Errorf("%s: %q", method, a.message())
+		}
+	}
+	shown := func(name, stream, more string) string {
+		return `{"name":"` + name + `","linkedStream":"` + stream + `","sinkName":"out","sinkType":"FOLDER","intervalSecs":60,"type":"BATCH","pathPrefix":""` + more + `}`
+	}
+	put := func(name, stream, more string) {
+		t.Helper()
+		body := strings.TrimSuffix(shown(name, stream, more), "}")
+		w.call(201, "PUT", "/v1/exporters/"+stream, body+`,"extraConfig":{}}`).want(t, shown(name, stream, more))
+	}
+	put("s3", "web", "")
+	put("keys", "web", `,"exportKeys":true`)
+	put("s3", "web-2", "")
+	if a := w.call(400, "PUT", "/v1/exporters/web", `{"name":"xx","extraConfig":{"a":1}}`); !strings.Contains(a.message(), "extraConfig: has no settings here") {
+		t.Errorf("a setting nobody knows: %q", a.message())
+	}
+	for path, status := range map[string]int{
+		"/v1/exporters/web/s3?exportKeys=false":                       200,
+		"/v1/exporters/web/s3?exportKeys=true":                        404,
+		"/v1/exporters/web/s3?exportKeys=maybe":                       400,
+		"/v1/exporters/web/keys?exportKeys=true":                      200,
+		"/v1/streams/web/exporters/keys?exportKeys=false":             404,
+		"/v1/streams/web/exporters/keys?exportKeys=true":              200,
+		"/v1/streams/web/exporters/nothing":                           404,
+		"/v1/streams/web/outputs/web-2/exporters/s3":                  200,
+		"/v1/streams/web/outputs/web-2/exporters/s3?exportKeys=true":  404,
+		"/v1/streams/web/outputs/web/exporters/s3":                    404,
+		"/v1/streams/web-2/outputs/web-2/exporters/s3":                404,
+		"/v1/streams/web/outputs/web-2/exporters/s3?project=nonesuch": 404,
+	} {
+		w.call(status, "GET", path, "")
+	}
+	w.call(404, "DELETE", "/v1/streams/web/exporters/keys?exportKeys=false", "")
+	w.call(200, "DELETE", "/v1/streams/web/exporters/keys", "").want(t, shown("keys", "web", `,"exportKeys":true`))
+	w.call(200, "DELETE", "/v1/streams/web/outputs/web-2/exporters/s3", "").want(t, shown("s3", "web-2", ""))
+	w.call(404, "GET", "/v1/exporters/web-2/s3", "")
+	w.call(200, "DELETE", "/v1/sinks/out?recursive=true&shape=2021&sinkType=FOLDER", "").want(t, `{"sink":`+sink+`,"exporters":[`+shown("s3", "web", "")+`]}`)
+}

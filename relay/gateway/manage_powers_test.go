@@ -26,6 +26,7 @@ func TestManagePowers(t *testing.T) {
 	tokens["other project's user's"] = w.userToken("eve@example.com", "the password of Eve")
 	w.call(201, "POST", "/v1/sinks", `{"sinkType":"FOLDER","sinkName":"out","bucketName":"out"}`)
 	w.call(201, "POST", "/v1/exporters/web", `{"name":"one","sinkName":"out"}`)
+	w.call(201, "POST", "/v1/exporters/web-1", `{"name":"one","sinkName":"out"}`)
 	w.call(201, "POST", "/v1/webhooks", `{"name":"hook","stream":"web","url":"https://hook.example.com/"}`)
 	w.call(201, "POST", "/v1/streams", `{"name":"payloads","payload":"json"}`)
 	w.call(201, "POST", "/v1/feeds", `{"name":"orders","primaryKey":["id"],"columns":[{"name":"id","path":"id"}]}`)

@@ -46,17 +46,35 @@ type ManageSinkName struct {
 	Sink string `path:"sink" example:"s3-bart" doc:"The sink's name."`
 }
 
-type manageListSinksIn struct{ ManageScope }
+// ManageSinkShape is the shape that a sink is shown in; it has had the same since 2021.
+type ManageSinkShape struct {
+	Shape string `query:"shape" enum:"2021" doc:"Without effect on a sink, which has had one shape since 2021; exporters that go with it are shown as they were then."`
+}
+
+// ManageSinkType is what clients of 2021 say of a sink beside its name.
+type ManageSinkType struct {
+	SinkType string `query:"sinkType" example:"S3" doc:"If given, the sink's; 404 where it has another."`
+}
+
+type manageListSinksIn struct {
+	ManageScope
+	ManageSinkShape
+}
 
 type manageNewSinkIn struct {
 	ManageScope
 	Body manageNewSink
 }
 
-type manageGetSinkIn struct{ ManageSinkName }
+// ManageGetSink names a sink as clients of then and now do.
+type ManageGetSink struct {
+	ManageSinkName
+	ManageSinkType
+	ManageSinkShape
+}
 
 type manageDeleteSinkIn struct {
-	ManageSinkName
+	ManageGetSink
 	ManageRecursive
 }
 
@@ -192,13 +210,9 @@ func manageSinkTakes(sinkType string, bucket, s3 bool) error {
 }
 
 func (m *manageAPI) updateSink(ctx context.Context, in *managePatchSinkIn) (*manageSinkOut, error) {
-	snap, p, err := m.project(ctx, in.Project)
+	_, s, err := m.sink(ctx, &ManageGetSink{ManageSinkName: in.ManageSinkName})
 	if err != nil {
 		return nil, err
-	}
-	s := snap.Sink(p, in.Sink)
-	if s == nil {
-		return nil, manageNotFound("Sink", in.Sink)
 	}
 	b := &in.Body
 	if err := manageSinkTakes(s.Type, b.Credentials.Set || b.Endpoint.Set, b.Region.Set || b.PathStyle.Set); err != nil {
@@ -233,25 +247,34 @@ func manageStoreRefused(err error) error {
 	}
 }
 
-func (m *manageAPI) getSink(ctx context.Context, in *manageGetSinkIn) (*manageSinkOut, error) {
+// sink finds a sink by its name, and by its type where that is given too.
+func (m *manageAPI) sink(ctx context.Context, in *ManageGetSink) (*registry.Project, *registry.Sink, error) {
 	snap, p, err := m.project(ctx, in.Project)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := snap.Sink(p, in.Sink)
-	if s == nil {
-		return nil, manageNotFound("Sink", in.Sink)
+	switch {
+	case s == nil:
+		return nil, nil, manageNotFound("Sink", in.Sink)
+	case in.SinkType != "" && in.SinkType != s.Type:
+		return nil, nil, manageErrorf(http.StatusNotFound, "Sink '%s' is not of type %s", in.Sink, in.SinkType)
+	}
+	return p, s, nil
+}
+
+func (m *manageAPI) getSink(ctx context.Context, in *ManageGetSink) (*manageSinkOut, error) {
+	_, s, err := m.sink(ctx, in)
+	if err != nil {
+		return nil, err
 	}
 	return &manageSinkOut{manageShowSink(s)}, nil
 }
 
 func (m *manageAPI) deleteSink(ctx context.Context, in *manageDeleteSinkIn) (*manageSinkOrTreeOut, error) {
-	snap, p, err := m.project(ctx, in.Project)
+	p, _, err := m.sink(ctx, &in.ManageGetSink)
 	if err != nil {
 		return nil, err
-	}
-	if snap.Sink(p, in.Sink) == nil {
-		return nil, manageNotFound("Sink", in.Sink)
 	}
 	gone, err := m.reg.DeleteSink(ctx, p, in.Sink, in.Recursive)
 	if err != nil {
@@ -260,6 +283,6 @@ func (m *manageAPI) deleteSink(ctx context.Context, in *manageDeleteSinkIn) (*ma
 	if !in.Recursive {
 		return &manageSinkOrTreeOut{manageAnySink{manageAny{manageShowSink(gone.Sink)}}}, nil
 	}
-	tree := manageSinkTree{Sink: manageShowSink(gone.Sink), Exporters: manageShowExporters(gone.Exporters, "")}
+	tree := manageSinkTree{Sink: manageShowSink(gone.Sink), Exporters: manageShowExporters(gone.Exporters, in.Shape)}
 	return &manageSinkOrTreeOut{manageAnySink{manageAny{tree}}}, nil
 }
