@@ -85,7 +85,10 @@ func TestManageIntegrations(t *testing.T) {
 		t.Errorf("types %v", a.at("types"))
 	}
 	w.call(400, "PATCH", "/v1/integrations/in", `{"name":null}`)
-	for range 24 {
+	// Who copies the token needs the app key beside it.
+	w.call(201, "POST", "/v1/integrations/in/tokens", `{"name":"second"}`).want(t, `{"id":"<id>","name":"second","createdAt":"<time>","appKey":"<key>","accessToken":"<token>"}`)
+	w.call(200, "GET", "/v1/integrations/in/tokens", "").want(t, `[{"id":"<id>","name":"first","createdAt":"<time>"},{"id":"<id>","name":"second","createdAt":"<time>"}]`)
+	for range 23 {
 		w.call(201, "POST", "/v1/integrations/in/tokens", `{}`)
 	}
 	if a := w.call(409, "POST", "/v1/integrations/in/tokens", `{}`); !strings.Contains(a.message(), "25 tokens") {

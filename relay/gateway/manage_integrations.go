@@ -29,6 +29,7 @@ type manageIntegrationToken struct {
 	ID          string    `json:"id" example:"tk-w0qu00hwl644"`
 	Name        string    `json:"name" example:"first"`
 	CreatedAt   time.Time `json:"createdAt"`
+	AppKey      string    `json:"appKey,omitempty" doc:"What X-UA-Appkey has to name; shown with accessToken, for a client needs both."`
 	AccessToken string    `json:"accessToken,omitempty" doc:"Shown once, when it is made."`
 }
 
@@ -124,7 +125,7 @@ func manageShowIntegration(i *registry.Integration, token string) manageIntegrat
 		AppKey: i.Project.AppKey, AccessToken: token, Tokens: []manageIntegrationToken{},
 	}
 	for _, t := range i.Tokens {
-		out.Tokens = append(out.Tokens, manageShowIntegrationToken(t, ""))
+		out.Tokens = append(out.Tokens, manageShowIntegrationToken(t))
 	}
 	return out
 }
@@ -137,8 +138,8 @@ func manageShowIntegrations(all []*registry.Integration) []manageIntegration {
 	return out
 }
 
-func manageShowIntegrationToken(t registry.IntegrationToken, token string) manageIntegrationToken {
-	return manageIntegrationToken{ID: t.ID, Name: t.Name, CreatedAt: t.Created.UTC(), AccessToken: token}
+func manageShowIntegrationToken(t registry.IntegrationToken) manageIntegrationToken {
+	return manageIntegrationToken{ID: t.ID, Name: t.Name, CreatedAt: t.Created.UTC()}
 }
 
 // integration finds an integration by its name or id.
@@ -231,7 +232,9 @@ func (m *manageAPI) createToken(ctx context.Context, in *manageNewTokenIn) (*man
 	if err != nil {
 		return nil, manageTaken(err, "Token", in.Body.Name)
 	}
-	return &manageIntegrationTokenOut{manageShowIntegrationToken(made, token)}, nil
+	shown := manageShowIntegrationToken(made)
+	shown.AppKey, shown.AccessToken = i.Project.AppKey, token
+	return &manageIntegrationTokenOut{shown}, nil
 }
 
 func (m *manageAPI) deleteToken(ctx context.Context, in *manageTokenIn) (*manageIntegrationTokenOut, error) {
@@ -246,5 +249,5 @@ func (m *manageAPI) deleteToken(ctx context.Context, in *manageTokenIn) (*manage
 	if err != nil {
 		return nil, err
 	}
-	return &manageIntegrationTokenOut{manageShowIntegrationToken(gone, "")}, nil
+	return &manageIntegrationTokenOut{manageShowIntegrationToken(gone)}, nil
 }

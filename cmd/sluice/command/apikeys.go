@@ -95,7 +95,8 @@ func (m *Main) createToken() *cobra.Command {
 				if name != "" {
 					body["name"] = name
 				}
-				return m.show(cmd, http.MethodPost, integrationPath(integration)+"/tokens", false, body, tokenColumns)
+				return m.show(cmd, http.MethodPost, integrationPath(integration)+"/tokens", false, body,
+					append(tokenColumns, column{"APP KEY", "appKey"}, column{"ACCESS TOKEN", "accessToken"}))
 			}
 			if name != "" {
 				return usagef("a token of an API key has no name: leave --name out")

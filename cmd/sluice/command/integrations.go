@@ -11,7 +11,7 @@ var (
 	integrationColumns = []column{
 		{"INTEGRATION", "name"}, {"ID", "id"}, {"STREAM", "stream"}, {"TYPES", "types"}, {"LOCATION", "sendLocationEvents"}, {"TOKENS", "tokens.#.name"},
 	}
-	tokenColumns = []column{{"TOKEN", "name"}, {"ID", "id"}, {"CREATED", "createdAt"}, {"ACCESS TOKEN", "accessToken"}}
+	tokenColumns = []column{{"TOKEN", "name"}, {"ID", "id"}, {"CREATED", "createdAt"}}
 )
 
 func integrationPath(name string) string { return integrationsPath + "/" + url.PathEscape(name) }
