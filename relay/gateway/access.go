@@ -36,6 +36,11 @@ func (d denial) write(rs *response, s shape) {
 // seconds is the wait in whole ones, rounded up.
 func (d denial) seconds() int64 { return int64((d.wait + time.Second - 1) / time.Second) }
 
+// sendsToDerived refuses an event that is for a derived stream, and says where it belongs.
+func sendsToDerived(st *registry.Stream) denial {
+	return denied(fmt.Sprintf("Stream '%s' is derived: send to its source '%s'", st.Name, st.Source.Name))
+}
+
 // defaultProject is where the admin token acts when the request names no project.
 const defaultProject = "default"
 
@@ -49,6 +54,9 @@ func (g *Gateway) admit(rq *request, a auth.Action, name string) (grant, denial,
 	}
 	if name == "" {
 		if !auth.May(who.Kind, a) {
+			if st := g.registry.Snapshot().StreamByUUID(who.Stream); a == auth.Send && st != nil && st.Source != nil {
+				return grant{}, sendsToDerived(st), nil
+			}
 			return grant{}, denied("This token may not be used here"), nil
 		}
 		name, _ = rq.param("stream")
@@ -76,7 +84,7 @@ func (g *Gateway) admit(rq *request, a auth.Action, name string) (grant, denial,
 		return grant{}, denied(fmt.Sprintf("Stream '%s' is disabled", st.Name)), nil
 	case registry.Forbidden:
 		if a == auth.Send && st.Source != nil {
-			return grant{}, denied(fmt.Sprintf("Stream '%s' is derived: send to its source '%s'", st.Name, st.Source.Name)), nil
+			return grant{}, sendsToDerived(st), nil
 		}
 		return grant{}, denied(fmt.Sprintf("This token may not use stream '%s'", st.Name)), nil
 	default:

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -207,5 +208,26 @@ func TestMaskedLists(t *testing.T) {
 	}
 	if e.Session != source.Session || e.Customer.ID == "customer-17" || e.Customer.ID == source.Customer.ID || e.URL != "https://example.com" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestDerivedTokenSends: whoever sends with a derived stream's token is told where its events belong.
+func TestDerivedTokenSends(t *testing.T) {
+	w := newManageWorld(t)
+	w.call(http.StatusCreated, http.MethodPost, "/v1/streams", `{"name":"source"}`)
+	made := w.call(http.StatusCreated, http.MethodPost, "/v1/streams", `{"linkedStream":"source","consentLevels":[2]}`)
+	token := w.streamToken(made)
+	for _, path := range []string{"/event", "/event?stream=source-2", "/v1/streams/source-2/events"} {
+		req, err := http.NewRequest(http.MethodPost, w.base+path, strings.NewReader(exampleEvent(1, nil)))
+		w.must(err)
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := w.client.Do(req)
+		w.must(err)
+		text, err := io.ReadAll(res.Body)
+		w.must(err)
+		res.Body.Close()
+		if res.StatusCode != 403 || !strings.Contains(string(text), "Stream 'source-2' is derived: send to its source 'source'") {
+			t.Errorf("%s: %d %s", path, res.StatusCode, text)
+		}
 	}
 }
