@@ -251,6 +251,13 @@ sluice_export_lag_seconds{exporter="default/numbers/ee"} `+want+"\n"), "sluice_e
 	mu.Unlock()
 	until(t, "both objects", func() bool { return len(p.objects()) == 2 })
 	until(t, "no lag", lag("0"))
+	until(t, "what it delivered is counted", func() bool {
+		return testutil.GatherAndCompare(metrics, strings.NewReader(`
+# HELP sluice_delivered_events_total Events written to consumers' connections, taken by webhooks' receivers, or in exported objects.
+# TYPE sluice_delivered_events_total counter
+sluice_delivered_events_total{kind="exporter",stream="numbers"} 6
+`), "sluice_delivered_events_total") == nil
+	})
 	if got := numbersInOrder(t, p.objects()); !slices.Equal(got, upTo(6)) {
 		t.Errorf("got %v", got)
 	}

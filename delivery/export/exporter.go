@@ -32,6 +32,7 @@ type exporter struct {
 	start    engine.Offset
 	stream   *registry.Stream
 	layout   layout
+	counted  series                // of its events; zero: what it writes are no events
 	place    string                // names the sink among those that share turns
 	open     func() (Store, error) // opens it
 }
@@ -178,9 +179,12 @@ func (w *work) export(ctx context.Context) error {
 	if result != "" {
 		w.metrics.objects.WithLabelValues(w.name, result).Inc()
 	}
-	s := w.state.behind()
+	events, s := w.state.Plan.Events, w.state.behind()
 	if err := w.commit(s); err != nil {
 		return err
+	}
+	if result != "" && w.counted.kind != "" {
+		w.metrics.took(w.counted, events)
 	}
 	w.seal(s.Sealed)
 	return nil

@@ -211,16 +211,17 @@ func (x *Exports) Run(ctx context.Context) error {
 func (x *Exports) tell(s *registry.Snapshot, before map[string]bool) map[string]bool {
 	all := s.AllExporters()
 	subs := make([]delivery.Subscription, 0, len(all))
-	names := make(map[string]bool, len(all))
+	names, counted := make(map[string]bool, len(all)), map[series]bool{}
 	for _, ex := range all {
 		e := &exporter{
 			Exports: x, name: ex.Stream.Project.Name + "/" + ex.Stream.Name + "/" + ex.Name, prefix: ex.PathPrefix,
 			interval: int64(ex.Interval / time.Second), start: ex.Start, stream: ex.Stream, place: ex.Sink.ID,
 		}
-		e.layout = windows{e}
-		if ex.Keys {
-			e.layout = keyWindows{e}
+		e.layout = keyWindows{e}
+		if !ex.Keys {
+			e.layout, e.counted = windows{e}, series{ex.Stream.Name, Kind}
 		}
+		counted[e.counted] = true
 		e.open = func() (Store, error) { return x.openSink(ex.Sink) }
 		names[e.name] = true
 		sub := delivery.Subscription{ID: ex.ID, Version: strings.Join([]string{ex.Sink.Version(), e.prefix, strconv.FormatInt(e.interval, 10), e.view()}, "|")}
@@ -229,7 +230,8 @@ func (x *Exports) tell(s *registry.Snapshot, before map[string]bool) map[string]
 		}
 		subs = append(subs, sub)
 	}
-	landings := x.landings(s, names)
+	landings := x.landings(s, names, counted)
+	x.metrics.keep(counted)
 	for name := range before {
 		if !names[name] {
 			x.metrics.gone(name)

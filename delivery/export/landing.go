@@ -206,13 +206,14 @@ func appendReceipt(dst []byte, r Receipt) []byte {
 const asideBytes = 6*(32<<20) + 4<<10
 
 // landings tells the Runner of each stream that takes payloads.
-func (x *Exports) landings(s *registry.Snapshot, names map[string]bool) []delivery.Subscription {
+func (x *Exports) landings(s *registry.Snapshot, names map[string]bool, counted map[series]bool) []delivery.Subscription {
 	if x.landing == "" {
 		return nil
 	}
 	var subs []delivery.Subscription
 	for _, st := range s.PayloadStreams() {
-		e := &exporter{Exports: x, name: st.Project.Name + "/" + st.Name, interval: landEvery, stream: st, place: x.landing}
+		e := &exporter{Exports: x, name: st.Project.Name + "/" + st.Name, interval: landEvery, stream: st, place: x.landing, counted: series{st.Name, Landing}}
+		counted[e.counted] = true
 		e.layout = landing{relay: x.relay, log: x.log, stream: st}
 		e.open = func() (Store, error) { return x.landingStore(st) }
 		place := x.landing

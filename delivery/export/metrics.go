@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/delivery"
 )
 
 // Results of making an object, the label of sluice_export_objects_total.
@@ -18,12 +20,40 @@ const (
 
 // metrics are this package's.
 type metrics struct {
-	objects *prometheus.CounterVec
-	lag     *prometheus.Desc
-	now     func() time.Time
+	objects   *prometheus.CounterVec
+	delivered *prometheus.CounterVec
+	lag       *prometheus.Desc
+	now       func() time.Time
 
-	mu  sync.Mutex
-	due map[string]*due // by exporter
+	mu      sync.Mutex
+	due     map[string]*due     // by exporter
+	streams map[series]struct{} // that have a series of what was delivered
+}
+
+// series is one of sluice_delivered_events_total.
+type series struct {
+	stream string
+	kind   delivery.Kind
+}
+
+// took counts the events of an object that is there.
+func (m *metrics) took(of series, events int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.streams[of] = struct{}{}
+	m.delivered.WithLabelValues(of.stream, string(of.kind)).Add(float64(events))
+}
+
+// keep drops what was counted for streams that have no exporter any more.
+func (m *metrics) keep(there map[series]bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for s := range m.streams {
+		if !there[s] {
+			delete(m.streams, s)
+			m.delivered.DeleteLabelValues(s.stream, string(s.kind))
+		}
+	}
 }
 
 // due is when the oldest window that has no object yet ended, in Unix seconds; 0: there is none.
@@ -36,10 +66,11 @@ func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, erro
 		}, []string{"exporter", "result"}),
 		lag: prometheus.NewDesc("sluice_export_lag_seconds",
 			"How long ago the oldest window ended whose events are not all in objects; 0: all are.", []string{"exporter"}, nil),
-		now: now, due: map[string]*due{},
+		now: now, due: map[string]*due{}, streams: map[series]struct{}{},
 	}
-	if reg == nil {
-		return m, nil
+	var err error
+	if m.delivered, err = delivery.DeliveredEvents(reg); err != nil || reg == nil {
+		return m, err
 	}
 	if err := reg.Register(m.objects); err != nil {
 		return nil, err

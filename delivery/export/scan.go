@@ -121,7 +121,7 @@ func (sc *scanner) finding() finding {
 		return finding{wait: sc.wait}
 	case sc.events > 0:
 		return finding{plan: &plan{
-			From: sc.state.Position, To: sc.to, Window: sc.window, Index: sc.index, More: sc.more, Bytes: sc.bytes, First: sc.first,
+			From: sc.state.Position, To: sc.to, Window: sc.window, Index: sc.index, More: sc.more, Bytes: sc.bytes, Events: sc.events, First: sc.first,
 			Upload: uuid.NewString(), Prefix: &sc.e.prefix,
 		}}
 	case sc.to > sc.state.Position:

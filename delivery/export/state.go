@@ -28,7 +28,8 @@ type plan struct {
 	Window int64         `json:"window"`      // its end, Unix seconds
 	Index  int           `json:"index"`       // of the objects of the window
 	More   bool          `json:"more,omitempty"`
-	Bytes  int64         `json:"bytes"`           // about how many it has
+	Bytes  int64         `json:"bytes"` // about how many it has
+	Events int           `json:"events,omitempty"`
 	First  int64         `json:"first,omitempty"` // when its first event was accepted, Unix milliseconds
 	Upload string        `json:"upload"`
 	// Prefix is the exporter's as of then: it may be changed while the object is being made. nil: of a landing, which has none, or

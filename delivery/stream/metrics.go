@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/delivery"
 )
 
 // Label is what a response or websocket is counted under: the stream's name, and the kind of its connection, one of
@@ -25,13 +27,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		readers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "sluice_readers", Help: "Consumers connected now.",
 		}, []string{"stream", "kind"}),
-		delivered: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sluice_delivered_events_total", Help: "Events written to consumers' connections.",
-		}, []string{"stream", "kind"}),
 		lags: newLags(), streams: map[string]int{},
 	}
+	var err error
+	if m.delivered, err = delivery.DeliveredEvents(reg); err != nil {
+		panic(err) // of what is registered twice, as below
+	}
 	if reg != nil {
-		reg.MustRegister(m.readers, m.delivered, m.lags)
+		reg.MustRegister(m.readers, m.lags)
 	}
 	return m
 }

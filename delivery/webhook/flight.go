@@ -194,7 +194,7 @@ func (r *run) settle(res result) error {
 	defer func() { r.service.recent.add(r.hook.ID, a) }()
 	switch o.failure {
 	case "":
-		r.service.metrics.attempt(r.hook, resultDelivered)
+		r.service.metrics.took(r.hook, b.events)
 		r.finish(b, now)
 		return nil
 	case FailExpired:

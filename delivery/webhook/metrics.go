@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/delivery"
 	"sluice/relay/engine"
 	"sluice/relay/registry"
 )
@@ -18,14 +19,16 @@ const resultDelivered = "delivered"
 const pendingTime = 2 * time.Second
 
 type metrics struct {
-	attempts *prometheus.CounterVec
-	lost     *prometheus.CounterVec
-	pending  *prometheus.Desc
-	service  *Service
+	attempts  *prometheus.CounterVec
+	lost      *prometheus.CounterVec
+	delivered *prometheus.CounterVec
+	pending   *prometheus.Desc
+	service   *Service
 
-	mu   sync.Mutex
-	runs map[*run]*watched
-	seen map[string]struct{} // names of webhooks that have series
+	mu      sync.Mutex
+	runs    map[*run]*watched
+	seen    map[string]struct{} // names of webhooks that have series
+	streams map[string]struct{} // and of streams
 }
 
 // watched is a webhook that this node works on.
@@ -39,7 +42,7 @@ type watched struct {
 
 func newMetrics(reg prometheus.Registerer, s *Service) (*metrics, error) {
 	m := &metrics{
-		service: s, runs: map[*run]*watched{}, seen: map[string]struct{}{},
+		service: s, runs: map[*run]*watched{}, seen: map[string]struct{}{}, streams: map[string]struct{}{},
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_webhook_attempts_total", Help: "Attempts to deliver a batch to a webhook, by what came of them.",
 		}, []string{"webhook", "result"}),
@@ -48,8 +51,9 @@ func newMetrics(reg prometheus.Registerer, s *Service) (*metrics, error) {
 		}, []string{"webhook", "reason"}),
 		pending: prometheus.NewDesc("sluice_webhook_pending_events", "Events of the stream behind the webhook's position, before its filter.", []string{"webhook"}, nil),
 	}
-	if reg == nil {
-		return m, nil
+	var err error
+	if m.delivered, err = delivery.DeliveredEvents(reg); err != nil || reg == nil {
+		return m, err
 	}
 	for _, c := range []prometheus.Collector{m.attempts, m.lost, m} {
 		if err := reg.Register(c); err != nil {
@@ -61,6 +65,11 @@ func newMetrics(reg prometheus.Registerer, s *Service) (*metrics, error) {
 
 func (m *metrics) attempt(w *registry.Webhook, result string) {
 	m.attempts.WithLabelValues(w.Name, result).Inc()
+}
+
+func (m *metrics) took(w *registry.Webhook, n int) {
+	m.attempt(w, resultDelivered)
+	m.delivered.WithLabelValues(w.Stream.Name, string(Kind)).Add(float64(n))
 }
 
 func (m *metrics) expired(w *registry.Webhook, n uint64) {
@@ -75,7 +84,7 @@ func (m *metrics) parked(w *registry.Webhook, n uint64) {
 func (m *metrics) watch(w *registry.Webhook, r *run) (stop func()) {
 	m.mu.Lock()
 	m.runs[r] = &watched{hook: w}
-	m.seen[w.Name] = struct{}{}
+	m.seen[w.Name], m.streams[w.Stream.Name] = struct{}{}, struct{}{}
 	m.mu.Unlock()
 	return func() {
 		m.mu.Lock()
@@ -87,14 +96,20 @@ func (m *metrics) watch(w *registry.Webhook, r *run) (stop func()) {
 // keep drops the series of webhooks that are not there any more. Work that is just being ended may make them anew; the next call, at the
 // next change or scrape, drops them again.
 func (m *metrics) keep(hooks []*registry.Webhook) {
-	there := make(map[string]bool, len(hooks))
+	there, streams := make(map[string]bool, len(hooks)), map[string]bool{}
 	for _, w := range hooks {
-		there[w.Name] = true
+		there[w.Name], streams[w.Stream.Name] = true, true
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, w := range m.runs {
-		there[w.hook.Name] = true
+		there[w.hook.Name], streams[w.hook.Stream.Name] = true, true
+	}
+	for name := range m.streams {
+		if !streams[name] {
+			delete(m.streams, name)
+			m.delivered.DeleteLabelValues(name, string(Kind))
+		}
 	}
 	for name := range m.seen {
 		if there[name] {

@@ -168,6 +168,7 @@ func TestPromisedMetrics(t *testing.T) {
 		`sluice_dropped_events_total{reason="filter",stream="web-2"}`:           "0",
 		`sluice_webhook_attempts_total{result="delivered",webhook="hook"}`:      "1",
 		`sluice_webhook_pending_events{webhook="hook"}`:                         "0",
+		`sluice_delivered_events_total{kind="webhook",stream="web-2"}`:          "1",
 		`sluice_forgotten_total`:                                                "1",
 	}
 	for _, kind := range []string{"ndjson", "sse", "websocket"} {
