@@ -101,13 +101,6 @@ func (k WrappedKey) Matches(master []byte) error {
 // PutEraseKey puts the erase key of a store that is being restored where Open looks for it. It is repeatable. The master key must
 // be there.
 func PutEraseKey(ctx context.Context, cells *engine.Cells, cfg Config, k WrappedKey) error {
-	name, err := masterPath(cfg)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(name); err != nil { // opening would make one
-		return fmt.Errorf("master key: %w", err)
-	}
 	master, err := openMaster(cfg)
 	if err != nil {
 		return err

@@ -34,6 +34,10 @@ var (
 	// this data was written with.
 	ErrMaster = errors.New("the stored keys were sealed under another master key")
 
+	// ErrNoMaster: the file of the master key that the stored keys were sealed under is missing. Put
+	// it back, or name where it is.
+	ErrNoMaster = errors.New("the master key of the stored keys is not here")
+
 	// ErrMasterURI: this build reaches no key service of that scheme. Name a file.
 	ErrMasterURI = errors.New("the master key must be a file")
 

@@ -33,26 +33,51 @@ func masterPath(c Config) (string, error) {
 	return c.Master, nil
 }
 
-// openMaster reads the master key, a Tink AEAD keyset in JSON in a file of mode 0600, or makes it.
-// Two processes that start at once on one file end with the same key.
+// openMaster reads the master key, a Tink AEAD keyset in JSON in a file of mode 0600. fs.ErrNotExist.
 func openMaster(c Config) (tink.AEAD, error) {
 	name, err := masterPath(c)
 	if err != nil {
 		return nil, err
 	}
 	b, err := readSecret(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if b, err = newMaster(); err != nil {
-			return nil, err
-		}
-		if err = writeSecret(name, b); errors.Is(err, fs.ErrExist) {
-			b, err = readSecret(name)
-		}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
 	return parseMaster("master key: "+name, b)
+}
+
+// openOrMakeMaster is openMaster for a log that may not have been begun. One that was has sealed its
+// keys under a key that is lost or elsewhere: a new one would open nothing, and lie where the operator
+// is about to put the right one back. ErrNoMaster.
+//
+// Two processes that begin a log at once on one file end with the same key: who finds the log begun
+// looks again, for the file is made first.
+func openOrMakeMaster(ctx context.Context, cells *engine.Cells, c Config) (tink.AEAD, error) {
+	master, err := openMaster(c)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return master, err
+	}
+	name, err := masterPath(c)
+	if err != nil {
+		return nil, err
+	}
+	switch _, err := cells.Get(ctx, masterName); {
+	case err == nil:
+		if master, err = openMaster(c); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %s is missing; put it back, or say where it is (setting keys.master)", ErrNoMaster, name)
+		}
+		return master, err
+	case !errors.Is(err, engine.ErrNotFound):
+		return nil, fmt.Errorf("reading the check of the master key: %w", err)
+	}
+	b, err := newMaster()
+	if err != nil {
+		return nil, err
+	}
+	if err := writeSecret(name, b); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("master key: %w", err)
+	}
+	return openMaster(c)
 }
 
 // parseMaster reads the content of a master key's file.
@@ -104,7 +129,8 @@ func (v *Vault) checkMaster(ctx context.Context) error {
 		return fmt.Errorf("reading the check of the master key: %w", err)
 	}
 	if _, err := v.master.Decrypt(cell.Value, []byte(masterName)); err != nil {
-		return ErrMaster
+		name, _ := masterPath(v.cfg)
+		return fmt.Errorf("%w: %s (setting keys.master) is not the file they were written with; put that one back", ErrMaster, name)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -210,7 +211,11 @@ func TestAnotherMasterKeyIsRefused(t *testing.T) {
 	a, _ := cluster(t)
 	cfg := a.config()
 	cfg.Dir = t.TempDir()
-	if _, err := consent.Open(context.Background(), a.log.Cells(), cfg); !errors.Is(err, consent.ErrMaster) {
+	if _, err := consent.Open(context.Background(), a.log.Cells(), cfg); !errors.Is(err, consent.ErrNoMaster) {
+		t.Errorf("a node without a master key: %v", err)
+	}
+	cfg.Dir = newHouse(t).config().Dir
+	if _, err := consent.Open(context.Background(), a.log.Cells(), cfg); !errors.Is(err, consent.ErrMaster) || !strings.Contains(err.Error(), cfg.Dir) {
 		t.Errorf("a node with a master key of its own: %v", err)
 	}
 }

@@ -121,7 +121,7 @@ type Vault struct {
 // Open opens the vault whose cells these are, or makes a new one: master key, erase key, top cell.
 // When it returns nil, what an interrupted Forget left has been finished or undone.
 //
-// Errors to act on: ErrPermissions, ErrMaster, ErrMasterURI, ErrEraseKey, ErrEra.
+// Errors to act on: ErrPermissions, ErrMaster, ErrNoMaster, ErrMasterURI, ErrEraseKey, ErrEra.
 func Open(ctx context.Context, cells *engine.Cells, cfg Config) (*Vault, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func Open(ctx context.Context, cells *engine.Cells, cfg Config) (*Vault, error) 
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of the key files: %w", err)
 	}
-	master, err := openMaster(cfg)
+	master, err := openOrMakeMaster(ctx, cells, cfg)
 	if err != nil {
 		return nil, err
 	}

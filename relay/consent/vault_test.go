@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -392,11 +393,13 @@ func TestKeyFiles(t *testing.T) {
 		_, err := consent.Open(context.Background(), h.log.Cells(), h.config())
 		want := consent.ErrEraseKey
 		if f.Name() == "master.key" {
-			// A new one was made, and it is not the one the store was begun with.
-			want = consent.ErrMaster
+			want = consent.ErrNoMaster
 		}
-		if !errors.Is(err, want) {
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: %v, want %v", f.Name(), err, want)
+		}
+		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("another %s was made where the lost one belongs: %v", f.Name(), err)
 		}
 		os.Rename(name+".away", name)
 	}
