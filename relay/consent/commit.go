@@ -201,6 +201,9 @@ func (v *Vault) makeTop(ctx context.Context, listed []string) error {
 		if err := v.keeper.add(ctx, k); err != nil {
 			return fmt.Errorf("storing the first erase key: %w", err)
 		}
+	} else {
+		v.cfg.Log.WarnContext(ctx, "the log is new and the key files are not: unless the first start was interrupted, look where the log has gone",
+			"keys", v.cfg.Dir)
 	}
 	if err := v.step("first erase key stored"); err != nil {
 		return err

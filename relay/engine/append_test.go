@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sluice/relay/engine"
 )
@@ -160,6 +163,22 @@ func TestDiskFloor(t *testing.T) {
 	}
 	if err := e.Ready(); err != nil {
 		t.Fatal(err)
+	}
+	e.Close()
+	// With half of what has to be free, events are refused, and what makes room is not.
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, dir, func(c *engine.Config) { c.MinFree = 2 * int64(disk.Bavail) * int64(disk.Bsize) })
+	if _, err := e.Append(t.Context(), s, batch(record("2", 100))); !errors.Is(err, engine.ErrDiskFull) {
+		t.Fatalf("Append: %v", err)
+	}
+	if err := e.Ready(); !errors.Is(err, engine.ErrDiskFull) || !strings.Contains(err.Error(), " MB are free, ") {
+		t.Fatalf("Ready: %v", err)
+	}
+	if rev, err = e.Cells().Put(t.Context(), "a.b", []byte("v2"), rev); err != nil {
+		t.Fatalf("Put: %v", err)
 	}
 	e.Close()
 	e = open(t, dir, func(c *engine.Config) { c.MinFree = 1 << 60 })

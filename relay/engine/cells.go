@@ -151,8 +151,8 @@ func (c *Cells) admit(w []Write) error {
 	switch {
 	case c.e.closing.Load():
 		return ErrClosed
-	case c.e.disk.low.Load():
-		return ErrDiskFull
+	case c.e.disk.tight.Load():
+		return c.e.disk.full()
 	case len(w) > maxBatchMessages:
 		return fmt.Errorf("%w: a batch has at most %d cells", ErrTooLarge, maxBatchMessages)
 	}

@@ -31,8 +31,8 @@ type Config struct {
 	// MaxEvent is the largest event a producer may send, in bytes; 1 MiB by default. A stored record may be twice
 	// as long, for encryption makes fields longer.
 	MaxEvent int
-	// MinFree is how many bytes must be free on Dir's disk for writes to be taken. 0: 1 GB or 5 % of the disk,
-	// whichever is more.
+	// MinFree is how many bytes must be free on Dir's disk for events to be taken; cells take a quarter of it. 0: 1 GB
+	// or 5 % of the disk, whichever is more.
 	MinFree int64
 	// Log is where the engine and its server write; slog.Default() when nil.
 	Log *slog.Logger

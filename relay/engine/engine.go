@@ -196,7 +196,7 @@ func (e *Engine) Ready() error {
 	case !e.appendConn.nc.IsConnected() || !e.readConn.nc.IsConnected() || !e.tailConn.nc.IsConnected() || !e.cellConn.nc.IsConnected():
 		return errors.New("no connection to the log")
 	case e.disk.low.Load():
-		return ErrDiskFull
+		return e.disk.full()
 	}
 	for _, w := range e.writers {
 		if w.stuck.Load() {

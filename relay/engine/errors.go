@@ -12,8 +12,8 @@ var (
 	// ErrBusy: the write queue is full, or the log did not take anything for Config.Timeout. Nothing of the
 	// batch is stored; try again a little later.
 	ErrBusy = errors.New("the write queue is full")
-	// ErrDiskFull: less than Config.MinFree is free where the log lies. Nothing is stored. Retention or an
-	// operator makes room; then writes are taken again by themselves.
+	// ErrDiskFull: less than Config.MinFree is free where the log lies, or a quarter of it for a cell. Nothing is stored.
+	// Retention or an operator makes room; then writes are taken again by themselves.
 	ErrDiskFull = errors.New("the disk is nearly full")
 	// ErrUnconfirmed: the batch was handed to the log and no answer came in time. It may be stored, in whole or
 	// (unless Batch.Atomic) in part. Writing it again may double it.
