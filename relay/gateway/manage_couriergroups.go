@@ -52,7 +52,7 @@ type managePatchCourierGroupIn struct {
 
 type manageRunGroupIn struct {
 	ManageCourierGroupName
-	Body manageRunDate
+	Body *manageRunDate
 }
 
 type manageCourierGroupOut struct{ Body manageCourierGroup }
@@ -204,7 +204,7 @@ func (m *manageAPI) runCourierGroup(ctx context.Context, in *manageRunGroupIn) (
 	if err != nil {
 		return nil, err
 	}
-	runs, err := m.couriers.StartGroup(ctx, g, manageOr(in.Body.Date, manageYesterday()))
+	runs, err := m.couriers.StartGroup(ctx, g, in.Body.day())
 	if err != nil {
 		return nil, manageUnready(err)
 	}

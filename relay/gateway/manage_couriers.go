@@ -71,9 +71,17 @@ type manageRunDate struct {
 	Date string `json:"date,omitempty" example:"2026-11-20" doc:"The day, UTC; left out, yesterday."`
 }
 
+// day is the day that a request names, yesterday for one without a body too.
+func (d *manageRunDate) day() string {
+	if d == nil {
+		return manageYesterday()
+	}
+	return manageOr(d.Date, manageYesterday())
+}
+
 type manageRunIn struct {
 	ManageCourierName
-	Body manageRunDate
+	Body *manageRunDate
 }
 
 type manageAskedRun struct {
@@ -270,7 +278,7 @@ func (m *manageAPI) runCourier(ctx context.Context, in *manageRunIn) (*manageAsk
 	if err != nil {
 		return nil, err
 	}
-	run, err := m.couriers.Start(ctx, c, manageOr(in.Body.Date, manageYesterday()))
+	run, err := m.couriers.Start(ctx, c, in.Body.day())
 	if err != nil {
 		return nil, manageUnready(err)
 	}
