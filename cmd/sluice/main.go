@@ -25,10 +25,18 @@ import (
 
 func main() {
 	leanHeap()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), orders()...)
 	context.AfterFunc(ctx, stop) // a second signal finds its default again: it ends the process at once
 	m := command.Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.Environ()}
 	os.Exit(m.Run(ctx, os.Args[1:]))
+}
+
+// orders are the signals to stop. A terminal that is closed says SIGHUP, but for who was started by nohup to outlive it.
+func orders() []os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return []os.Signal{os.Interrupt, syscall.SIGTERM}
+	}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 }
 
 // leanHeap lets the heap grow by half of what lives before it is collected, not by all of it; any other GOGC than 100 holds. What reading

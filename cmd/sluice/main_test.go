@@ -73,7 +73,7 @@ func listening(t *testing.T, cmd *exec.Cmd) (url string) {
 
 // A signal is an order to stop: what is in hand is finished, the exit code is 0. A second one ends it at once.
 func TestSignals(t *testing.T) {
-	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+	for _, sig := range orders() {
 		cmd, _ := started(t)
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)

@@ -203,5 +203,11 @@ func (m *Main) logger(level slog.Leveler) *slog.Logger {
 	if terminal(m.Stderr) {
 		return slog.New(slog.NewTextHandler(m.Stderr, o))
 	}
+	o.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration { // else a number of nanoseconds
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}
 	return slog.New(slog.NewJSONHandler(m.Stderr, o))
 }

@@ -15,7 +15,7 @@ import (
 func (m *Main) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the gateway", Args: cobra.NoArgs,
-		Long: "Run the gateway until SIGTERM or SIGINT, then finish what was accepted and end streams in order; a second signal ends it at once.\n" +
+		Long: "Run the gateway until SIGTERM, SIGINT or SIGHUP, then finish what was accepted and end streams in order; a second signal ends it at once.\n" +
 			"Without configuration it listens on 127.0.0.1:8080 and keeps everything in ./sluice-data. The first start prints an admin token.\n" +
 			"SLUICE_ADMIN_TOKEN (16 or more visible ASCII characters), where set, is the admin token of this run.",
 		Example: "  sluice serve --data /var/lib/sluice --listen :8080\n" +

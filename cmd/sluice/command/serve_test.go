@@ -93,6 +93,9 @@ func TestStopAndStart(t *testing.T) {
 	if code := s.end(); code != command.ExitOK {
 		t.Fatalf("serve ended with %d: %s", code, s.errors)
 	}
+	if log := s.errors.String(); !strings.Contains(log, `"msg":"stopping","grace":"`) {
+		t.Errorf("the grace is logged as a bare number: %s", log)
+	}
 	s = serve(t, data, env)
 	again := s.withAdmin().ok("listen", "events", "web", "--from", "EARLIEST", "--limit", "3")
 	if before != again {
