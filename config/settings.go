@@ -70,7 +70,7 @@ func (c *Config) settings() []setting {
 		{path: "airship.keepalive", def: "2s", value: durationValue{to: &c.Edge.Keepalive, min: 100 * time.Millisecond, max: time.Minute},
 			doc: "How long a stream without events is silent before a blank line. The least patient known client gives up after 5s."},
 		{path: "airship.max_connections", def: "100", value: intValue{&c.Edge.MaxConnections, 1, 100_000},
-			doc: "Streams of /api/events one token may have open at once; more is 402. A client that reconnects briefly has two."},
+			doc: "Streams of /api/events one token may have open at once; one more is 402 if none of them ends within half a second."},
 
 		{path: "stream.ring_bytes", def: "64MiB", value: sizeValue[int64]{&c.Relay.RingBytes, 1 << 20, 1 << 40},
 			doc: "Memory for the newest rendered events, shared by all readers that keep up. Who falls behind reads the log and costs none."},

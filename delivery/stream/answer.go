@@ -37,7 +37,9 @@ type Answer struct {
 	// Header is the complete response head, "HTTP/1.1 200 OK\r\n…Transfer-Encoding: chunked\r\n\r\n", naming
 	// Content-Encoding gzip where Gzip is set. ServeStream has no use for it.
 	Header []byte
-	Gzip   bool
+	// Bare sends the body without the chunked coding, to a client of HTTP/1.0: it ends with the connection. Header says so.
+	Bare bool
+	Gzip bool
 	// ServerEvents: the Reader's framing is that of server-sent events, and what is sent beside events fits in.
 	ServerEvents bool
 	// Keepalive is how long the response may be silent (default DefaultKeepalive).
@@ -96,7 +98,7 @@ var (
 func (c *Conns) Serve(conn net.Conn, a Answer) bool {
 	far := c.follow(conn, a.Reader.Wake)
 	defer far.forget()
-	return c.serve(c.ctx, &writer{conn: conn, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}, a, far)
+	return c.serve(c.ctx, &writer{conn: conn, bare: a.Bare, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}, a, far)
 }
 
 // serve is Serve over any protocol. ctx ends when draining begins, and with the client where the protocol tells of it; else

@@ -18,7 +18,7 @@ func (c *Conns) ServeStream(ctx context.Context, w http.ResponseWriter, a Answer
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	w.WriteHeader(http.StatusOK)
-	return c.serve(ctx, &writer{conn: st, push: st.control.Flush, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}, a, nil)
+	return c.serve(ctx, &writer{conn: st, push: st.control.Flush, bare: true, gzip: a.Gzip, timeout: writeTimeout, life: blankLine}, a, nil)
 }
 
 // multiplexed is one stream of HTTP/2 as a carrier. Flow control makes a write wait for this stream's client alone; a

@@ -60,10 +60,12 @@ func deflated(data []byte) []byte {
 }
 
 // writer sends events, plain or as one gzip member that is made of shared deflated chunks. One goroutine at a time.
-// Over HTTP/1.1 they go in the chunked coding, in which they are kept; HTTP/2 has frames of its own and takes it off.
+// Over HTTP/1.1 they go in the chunked coding, in which they are kept; HTTP/2, which has frames of its own, and HTTP/1.0,
+// which knows no such coding, have it taken off.
 type writer struct {
 	conn    carrier
-	push    func() error // sends what HTTP/2 keeps back; nil: HTTP/1.1, which keeps nothing
+	push    func() error // sends what HTTP/2 keeps back; nil: HTTP/1, which keeps nothing
+	bare    bool         // without the chunked coding
 	gzip    bool
 	timeout time.Duration
 	life    *fixed // what is sent as a sign of life
@@ -96,7 +98,7 @@ func (w *writer) write(p []byte) error {
 
 // part is a frame of the chunked coding as the connection takes it.
 func (w *writer) part(f []byte) []byte {
-	if w.push == nil {
+	if !w.bare {
 		return f
 	}
 	return f[bytes.IndexByte(f, '\n')+1 : len(f)-2]
@@ -181,8 +183,11 @@ func (w *writer) end() error {
 		tail = binary.LittleEndian.AppendUint32(tail, w.size)
 		out = append(out, w.part(frame(tail))...)
 	}
-	if w.push == nil {
+	if !w.bare {
 		out = append(out, lastChunk...)
+	}
+	if len(out) == 0 {
+		return nil
 	}
 	if err := w.conn.SetWriteDeadline(time.Now().Add(endTimeout)); err != nil {
 		return fmt.Errorf("end the response: %w", err)

@@ -98,6 +98,7 @@ func (g *Gateway) alive(rq *request, gr grant, a auth.Action) func() bool {
 // streamHead is the head of an answer that the stream writer goes on with. Its fields are borrowed, as a request's are.
 type streamHead struct {
 	contentType string
+	bare        bool // for HTTP/1.0
 	gzip        bool
 	keepOpen    bool
 	extra       []field
@@ -106,7 +107,7 @@ type streamHead struct {
 // streamFields are in the head of every such answer. A proxy that buffers or repacks it shows its reader nothing.
 var streamFields = []field{{"Cache-Control", "no-cache, no-transform"}, {"X-Accel-Buffering", "no"}, {"Vary", "Accept-Encoding"}}
 
-// append writes the head of HTTP/1.1.
+// append writes the head of HTTP/1. Its version is the server's, whatever the client's.
 func (h streamHead) append(dst []byte) []byte {
 	line := func(name, value string) {
 		dst = append(dst, name...)
@@ -116,7 +117,9 @@ func (h streamHead) append(dst []byte) []byte {
 	}
 	dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
 	line("Date", time.Now().UTC().Format(http.TimeFormat))
-	line("Transfer-Encoding", "chunked")
+	if !h.bare {
+		line("Transfer-Encoding", "chunked")
+	}
 	if !h.keepOpen {
 		line("Connection", "close")
 	}

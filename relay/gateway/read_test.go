@@ -343,11 +343,38 @@ func TestReadOvertaken(t *testing.T) {
 	}
 }
 
+// HTTP/1.0, which many a proxy speaks unless it is told otherwise, knows no chunked coding: a body ends with the connection.
 func TestReadWithoutChunks(t *testing.T) {
-	e := newEdge(t, nil)
+	e := newEdge(t, func(c *gateway.Config) { c.Keepalive = 20 * time.Millisecond })
 	st := e.stream("default", registry.StreamSpec{Name: "web"})
-	a := e.talk("GET", "GET /v1/streams/web/events HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer "+st.token+"\r\n\r\n")
-	if a.status != 505 {
-		t.Errorf("%d %s", a.status, a.body)
+	e.bulk(st, 0, 3)
+	const head = "%s HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nAuthorization: Bearer %s\r\n%s\r\n%s"
+	poll := e.talk("GET", fmt.Sprintf(head, "GET /v1/streams/web/events?from=EARLIEST&limit=3", st.token, "", ""))
+	if poll.status != 200 || strings.Count(poll.body, "\n") != 3 || !poll.close || poll.header.Get("Content-Length") != "" {
+		t.Errorf("%d %v\n%s", poll.status, poll.header, poll.body)
+	}
+	packed := e.talk("GET", fmt.Sprintf(head, "GET /v1/streams/web/events?from=EARLIEST&limit=3", st.token, "Accept-Encoding: gzip\r\n", ""))
+	text, err := io.ReadAll(gunzip(t)(strings.NewReader(packed.body)))
+	if err != nil || string(text) != poll.body {
+		t.Errorf("%v %q", err, text)
+	}
+
+	c := e.raw()
+	_, err = fmt.Fprintf(c, head, "POST /api/events", st.token, "Content-Length: 20\r\n", `{"start":"EARLIEST"}`)
+	e.must(err)
+	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: "POST"})
+	e.must(err)
+	if res.StatusCode != 200 || len(res.TransferEncoding) != 0 || !res.Close {
+		t.Errorf("%d %v %v", res.StatusCode, res.TransferEncoding, res.Header)
+	}
+	lines := bufio.NewReader(gunzip(t)(res.Body))
+	for i, want := range []string{`"type":"CUSTOM"`, `"type":"CUSTOM"`, `"type":"CUSTOM"`, "\n", "\n"} {
+		if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, want) {
+			t.Fatalf("line %d: %q, %v", i, line, err)
+		}
+	}
+	e.must(e.stop())
+	if _, err := io.ReadAll(lines); err != nil {
+		t.Errorf("it ends with %v", err)
 	}
 }

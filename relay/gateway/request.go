@@ -34,7 +34,7 @@ type request struct {
 	given  []byte // a token that the address gave instead of a header
 	peer   netip.AddrPort
 	body   body
-	http11 bool           // answers without an announced length are understood
+	http11 bool           // the chunked coding is understood
 	http2  bool           // there is no connection of the request's own
 	close  bool           // the client will not send another request on this connection
 	month  *usage.Counter // whose count held events are a part of

@@ -82,10 +82,6 @@ func (g *Gateway) answerRTDS(rq *request, rs *response, c rtdsCaller) {
 			"Requested event types to which client is not entitled "+strings.Join(outside, ","))
 		return
 	}
-	if !rq.http11 {
-		rs.refuse(shapeAirship, http.StatusHTTPVersionNotSupported, "Reading needs HTTP/1.1 or later")
-		return
-	}
 	g.openRTDS(rq, rs, c, relay.Spec{
 		Stream: c.stream, From: from, Format: relay.Airship, Filter: want.Filter.Within(c.scope), Subset: want.Subset,
 	}, want.EnableOffsetUpdates)
@@ -113,10 +109,10 @@ func (g *Gateway) openRTDS(rq *request, rs *response, c rtdsCaller, spec relay.S
 	}
 	a := stream.Answer{
 		Label:  stream.Label{Stream: c.stream.Name, Kind: "airship"},
-		Reader: reader, Gzip: acceptEncoding(rq.header).allowed(), Keepalive: g.cfg.Keepalive, OffsetUpdates: offsetUpdates,
+		Reader: reader, Bare: !rq.http11, Gzip: acceptEncoding(rq.header).allowed(), Keepalive: g.cfg.Keepalive, OffsetUpdates: offsetUpdates,
 		Alive: c.alive, Done: func() { g.rtds.leave(c.place) },
 	}
-	head := streamHead{contentType: typeRTDS, gzip: a.Gzip, extra: []field{{"UA-Operation-Id", rq.idText()}}}
+	head := streamHead{contentType: typeRTDS, bare: a.Bare, gzip: a.Gzip, extra: []field{{"UA-Operation-Id", rq.idText()}}}
 	if from, moved := reader.Started(); moved {
 		head.extra = append(head.extra, field{"Sluice-From", from.String()})
 	}

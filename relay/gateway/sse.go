@@ -37,10 +37,6 @@ func (g *Gateway) openEvents(rq *request, rs *response, gr grant, s shape, serve
 		rs.refuse(s, http.StatusBadRequest, err.Error())
 		return
 	}
-	if !rq.http11 {
-		rs.refuse(s, http.StatusHTTPVersionNotSupported, "Reading needs HTTP/1.1 or later")
-		return
-	}
 	reader, err := g.relay.OpenReader(rq.ctx, spec)
 	if err != nil {
 		g.fail(rq, rs, s, err)
@@ -48,11 +44,11 @@ func (g *Gateway) openEvents(rq *request, rs *response, gr grant, s shape, serve
 	}
 	a := stream.Answer{
 		Label:  label,
-		Reader: reader, Gzip: acceptEncoding(rq.header).asked(), ServerEvents: served, Keepalive: g.cfg.Keepalive, Limit: q.limit,
+		Reader: reader, Bare: !rq.http11, Gzip: acceptEncoding(rq.header).asked(), ServerEvents: served, Keepalive: g.cfg.Keepalive, Limit: q.limit,
 		Until: q.until(rq), FinalOffset: q.poll() && q.format != relay.Raw, Alive: g.alive(rq, gr, auth.Read),
 	}
-	keepOpen := q.poll() && !rq.close
-	head := streamHead{contentType: kind, gzip: a.Gzip, keepOpen: keepOpen, extra: rs.fields}
+	keepOpen := q.poll() && !rq.close && !a.Bare
+	head := streamHead{contentType: kind, bare: a.Bare, gzip: a.Gzip, keepOpen: keepOpen, extra: rs.fields}
 	if from, moved := reader.Started(); moved {
 		head.extra = append(head.extra, field{"Sluice-From", from.String()})
 	}
