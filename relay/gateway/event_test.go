@@ -268,6 +268,9 @@ func TestBulk(t *testing.T) {
 	if n := strings.Count(a.body, `"eventContractRef"`); n != 14 {
 		t.Errorf("%d events are stored", n)
 	}
+	if a := e.want(200, "POST", path, st.token, strings.Replace(clicks(0, 1), `"url":"`, `"url":" `, 1)); !strings.Contains(a.body, `doesn't match regex: '^(https?|ftp|file)://[-a-zA-Z0-9+&@#`) {
+		t.Errorf("the regex is not as it was written: %s", a.body)
+	}
 	if shown := e.want(200, "GET", "/v1/streams/own/events?from=EARLIEST&limit=2", own.token, "").body; strings.Count(shown, `{"strmMeta":{"eventContractRef":"`+clickRef+`","nonce":`) != 2 {
 		t.Errorf("events whose contract the stream named: %s", shown)
 	}
