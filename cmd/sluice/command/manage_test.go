@@ -45,6 +45,12 @@ func TestStreams(t *testing.T) {
 	equal(t, c.ok("update", "stream", "web", "--disable", "--event-rate", "5", "--retention", "3d", "--retention-bytes", "2GB", "--tags", ""),
 		map[string]any{"enabled": false, "limits.eventRate": "5", "limits.eventCount": "999999999", "retention": "3d", "retentionBytes": "2GB", "tags": []any{}})
 	equal(t, c.ok("update", "stream", "web", "--enable"), map[string]any{"enabled": true, "limits.eventRate": "5"})
+	// What somebody else wrote gives the terminal no orders.
+	c.ok("create", "stream", "odd", "--description", "a\x1b[31mb\x07\n\u202ec\u009bd")
+	if table := c.ok("list", "stream", "-o", "table"); !strings.Contains(table, "a\ufffd[31mb\ufffd \ufffdc\ufffdd") {
+		t.Errorf("the table is\n%q", table)
+	}
+	c.ok("delete", "stream", "odd")
 
 	c.fails(command.ExitRefused, "it still has derived streams web-0-1 and web-2", "delete", "stream", "web")
 	gone := c.ok("delete", "stream", "web", "--recursive")

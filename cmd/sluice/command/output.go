@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/tidwall/gjson"
 )
@@ -124,12 +125,22 @@ func cell(row gjson.Result, path string) string {
 	if v.IsArray() {
 		var parts []string
 		for _, item := range v.Array() {
-			parts = append(parts, item.String())
+			parts = append(parts, shown(item.String()))
 		}
 		return strings.Join(parts, ",")
 	}
-	// A tab or newline in a description would tear the table.
-	return strings.Join(strings.Fields(v.String()), " ")
+	return shown(v.String())
+}
+
+// shown is a text as a terminal may have it. A tab or newline in a description would tear the table, and what else cannot be
+// printed may be an order to the terminal, from whoever wrote it.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, strings.Join(strings.Fields(text), " "))
 }
 
 // appendText appends a text as JSON, whatever is in it.
