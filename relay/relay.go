@@ -42,6 +42,8 @@ const (
 	defaultRetention = 7 * 24 * time.Hour
 	defaultBytes     = 100_000_000_000
 	janitorEvery     = time.Minute
+	// landed is after which time a payload lies in a file, where nothing is wrong: until then it stays, however little its stream may keep.
+	landed = 5 * time.Minute
 	// catchUpReaders bounds how many readers read the log at one time: each holds what it fetched and rendered, and
 	// more of them than there are cores only take turns.
 	catchUpReaders = 4
@@ -151,16 +153,19 @@ func (r *Relay) sweep(ctx context.Context) {
 		if st.Source != nil {
 			continue
 		}
-		age, bytes := r.cfg.Retention, r.cfg.RetentionBytes
+		keep := engine.Keep{Age: r.cfg.Retention, Bytes: r.cfg.RetentionBytes}
 		if st.Retention > 0 {
-			age = st.Retention
+			keep.Age = st.Retention
 		}
 		if st.RetentionBytes > 0 {
-			bytes = st.RetentionBytes
+			keep.Bytes = st.RetentionBytes
 		}
-		err := r.engine.Trim(ctx, st.Log, age, bytes)
+		if st.Payload != "" {
+			keep.Least = landed
+		}
+		err := r.engine.Trim(ctx, st.Log, keep)
 		if err == nil {
-			err = r.vault.Expire(ctx, st.Log.ID, age)
+			err = r.vault.Expire(ctx, st.Log.ID, max(keep.Age, keep.Least))
 		}
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("retention of a stream was not kept", "stream", st.UUID, "error", err)

@@ -194,7 +194,7 @@ func TestDiskFloor(t *testing.T) {
 	if got := readAll(t, e, s, 0); len(got) != 1 {
 		t.Fatalf("%d events can be read", len(got))
 	}
-	if err := e.Trim(t.Context(), s, time.Nanosecond, 0); err != nil {
+	if err := e.Trim(t.Context(), s, engine.Keep{Age: time.Nanosecond}); err != nil {
 		t.Fatalf("making room: %v", err)
 	}
 }
@@ -245,7 +245,7 @@ func TestStreamOfAnotherLog(t *testing.T) {
 		_, _, followErr := e.Follow(t.Context(), s, func(*engine.Block) {})
 		_, readErr := e.Read(s, 0).Next(t.Context())
 		_, _, boundsErr := e.Bounds(t.Context(), s)
-		for _, err := range []error{appendErr, followErr, readErr, boundsErr, e.Trim(t.Context(), s, time.Hour, 1), e.Drop(t.Context(), s)} {
+		for _, err := range []error{appendErr, followErr, readErr, boundsErr, e.Trim(t.Context(), s, engine.Keep{Age: time.Hour, Bytes: 1}), e.Drop(t.Context(), s)} {
 			if !errors.Is(err, engine.ErrStream) {
 				t.Errorf("shard %d: %v", shard, err)
 			}

@@ -198,7 +198,7 @@ func TestEmptiedSubject(t *testing.T) {
 	w := e.writers[0]
 	ids := []StreamID{{1}, {2}, {3}}
 	w.commit(blocksOf(t, w, ids, "1"))
-	if err := e.Trim(t.Context(), Stream{ID: ids[1]}, time.Nanosecond, 0); err != nil {
+	if err := e.Trim(t.Context(), Stream{ID: ids[1]}, Keep{Age: time.Nanosecond}); err != nil {
 		t.Fatal(err)
 	}
 	w.commit(blocksOf(t, w, ids, "2"))

@@ -299,7 +299,7 @@ func TestBallast(t *testing.T) {
 	if ballast() == 0 {
 		t.Error("the ballast went before it was needed")
 	}
-	if err := e.Trim(t.Context(), s, time.Nanosecond, 0); err != nil {
+	if err := e.Trim(t.Context(), s, engine.Keep{Age: time.Nanosecond}); err != nil {
 		t.Error("the janitor on a full disk:", err)
 	}
 	if n := ballast(); n != 0 {

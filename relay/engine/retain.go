@@ -12,24 +12,37 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Trim deletes, whole blocks at a time, what is older than age and what lies before the newest bytes bytes. Zero or
-// less means without that limit. A block stays until its last event is older than age. Nil means that both hold, at
-// the moment of the call; after an error part of it may be deleted, and Trim may simply be called again.
-func (e *Engine) Trim(ctx context.Context, s Stream, age time.Duration, bytes int64) error {
+// Keep is what Trim leaves of a stream. Zero or less means without that limit.
+type Keep struct {
+	Age   time.Duration // a block goes when its last event is older
+	Bytes int64         // of the newest
+	Least time.Duration // nothing younger goes, however many bytes it is
+}
+
+// Trim deletes, whole blocks at a time, what is not to be kept. Nil means that all limits hold, at the moment of the call; after an error part
+// of it may be deleted, and Trim may simply be called again.
+func (e *Engine) Trim(ctx context.Context, s Stream, keep Keep) error {
 	first, last, err := e.Bounds(ctx, s)
 	if err != nil || first == last {
 		return err
 	}
 	var cut uint64 // the first sequence to keep
-	if age > 0 {
-		if cut, err = e.cutByAge(ctx, s, age, last.Seq()); err != nil {
+	if keep.Age > 0 {
+		if cut, err = e.cutByAge(ctx, s, max(keep.Age, keep.Least), last.Seq()); err != nil {
 			return err
 		}
 	}
-	if bytes > 0 {
-		by, err := e.cutByBytes(ctx, s, bytes, first, last)
+	if keep.Bytes > 0 {
+		by, err := e.cutByBytes(ctx, s, keep.Bytes, first, last)
 		if err != nil {
 			return err
+		}
+		if keep.Least > 0 && by > cut {
+			young, err := e.cutByAge(ctx, s, keep.Least, last.Seq())
+			if err != nil {
+				return err
+			}
+			by = min(by, young)
 		}
 		cut = max(cut, by)
 	}

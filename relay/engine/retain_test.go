@@ -80,7 +80,7 @@ func TestSeekBack(t *testing.T) {
 	}
 	check(total)
 	all := readAll(t, e, s, 0)
-	if err := e.Trim(t.Context(), s, 0, 3000); err != nil {
+	if err := e.Trim(t.Context(), s, engine.Keep{Bytes: 3000}); err != nil {
 		t.Fatal(err)
 	}
 	kept := readAll(t, e, s, 0)
@@ -131,16 +131,21 @@ func TestSeekTimeAndTrimByAge(t *testing.T) {
 			t.Errorf("from %v: %v, want %v", c.at, ids, c.want)
 		}
 	}
-	if err := e.Trim(t.Context(), s, time.Hour, 1<<30); err != nil || len(readAll(t, e, s, 0)) != 5 {
+	if err := e.Trim(t.Context(), s, engine.Keep{Age: time.Hour, Bytes: 1 << 30}); err != nil || len(readAll(t, e, s, 0)) != 5 {
 		t.Fatalf("nothing is too old or too much: %v", err)
 	}
-	if err := e.Trim(t.Context(), s, time.Since(cut), 0); err != nil {
+	if err := e.Trim(t.Context(), s, engine.Keep{Age: time.Since(cut)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := readAll(t, e, s, 0); len(got) != 3 || got[0].id != "3" {
 		t.Fatalf("left by age: %v", got)
 	}
-	if err := e.Trim(t.Context(), s, time.Hour, 1); err != nil {
+	for _, keep := range []engine.Keep{{Age: time.Hour, Bytes: 1, Least: time.Hour}, {Age: time.Nanosecond, Least: time.Hour}} {
+		if err := e.Trim(t.Context(), s, keep); err != nil || len(readAll(t, e, s, 0)) != 3 {
+			t.Fatalf("%+v: %d are left, %v", keep, len(readAll(t, e, s, 0)), err)
+		}
+	}
+	if err := e.Trim(t.Context(), s, engine.Keep{Age: time.Hour, Bytes: 1, Least: time.Nanosecond}); err != nil {
 		t.Fatal(err)
 	}
 	if got := readAll(t, e, s, 0); len(got) != 0 {

@@ -63,8 +63,8 @@ type manageStreamPatch struct {
 	Tags             manageField[[]string]          `json:"tags,omitempty" maxItems:"20"`
 	Enabled          manageField[bool]              `json:"enabled,omitempty"`
 	Limits           manageField[manageLimitsPatch] `json:"limits,omitempty" doc:"null: the limits of a new stream."`
-	Retention        manageField[string]            `json:"retention,omitempty" example:"7d" doc:"How long events are kept; null: as long as the server's retention.age says."`
-	RetentionBytes   manageField[string]            `json:"retentionBytes,omitempty" example:"100GB" doc:"How many bytes are kept; null: as many as the server's retention.bytes says."`
+	Retention        manageField[string]            `json:"retention,omitempty" example:"7d" doc:"How long events are kept; null: as long as the server's retention.age says. Payloads stay five minutes at least, in which they land."`
+	RetentionBytes   manageField[string]            `json:"retentionBytes,omitempty" example:"100GB" doc:"How many bytes are kept; null: as many as the server's retention.bytes says. Payloads of the last five minutes stay beside."`
 	Contract         manageField[string]            `json:"contract,omitempty"`
 	ConsentLevels    manageField[[]int]             `json:"consentLevels,omitempty" minItems:"1" maxItems:"50" minimum:"0" maximum:"63" doc:"Of a derived stream."`
 	ConsentLevelType manageField[string]            `json:"consentLevelType,omitempty" doc:"Of a derived stream: CUMULATIVE or GRANULAR."`

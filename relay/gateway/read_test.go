@@ -316,7 +316,7 @@ func TestReadOvertaken(t *testing.T) {
 	e.bulk(st, 1, 1)
 	time.Sleep(time.Second)
 	e.bulk(st, 2, 1)
-	e.must(e.engine.Trim(t.Context(), st.Log, 800*time.Millisecond, 0))
+	e.must(e.engine.Trim(t.Context(), st.Log, engine.Keep{Age: 800 * time.Millisecond}))
 	a = e.want(200, "GET", "/v1/streams/web/events?timeout=200ms&envelope=offset&from="+first.Offset, st.token, "")
 	if got := fmt.Sprint(markers(t, a.body)); got != "[3]" {
 		t.Fatalf("after the trim there are %v", got)
