@@ -3,8 +3,8 @@ package webhook
 import "errors"
 
 var (
-	// ErrSecret: the text is no signing secret: whsec_ and 24 to 64 bytes in base64 (400).
-	ErrSecret = errors.New("a secret is whsec_ and 24 to 64 bytes in base64")
+	// ErrSecret: the text is no signing secret: whsec_ and 24 to 64 bytes in base64, or whsk_ and an ed25519 private key (400).
+	ErrSecret = errors.New("a secret is whsec_ and 24 to 64 bytes in base64, or whsk_ and the 64 bytes of an ed25519 private key")
 	// ErrSignature: no signature of the message is one of the secret's. The message, its id, its timestamp or the secret is another.
 	ErrSignature = errors.New("no signature fits")
 	// ErrTimestamp: the signature fits, but the message was sent more than five minutes before or after now. It may be a replay.

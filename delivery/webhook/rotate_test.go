@@ -30,7 +30,7 @@ func TestRotatedSecretSignsForADay(t *testing.T) {
 	h := w.hook(st, server.URL, nil)
 	n := w.node(webhook.Config{Now: now}, alone)
 	const fresh = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-	if _, err := w.registry.RotateWebhookSecret(t.Context(), h.ID, fresh); err != nil {
+	if _, err := w.registry.RotateWebhookSecret(t.Context(), h.ID, fresh, ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

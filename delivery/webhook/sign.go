@@ -1,8 +1,8 @@
 package webhook
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -14,71 +14,66 @@ import (
 	"time"
 )
 
-// Signatures are those of Standard Webhooks 1.0: HMAC-SHA256 over "id.timestamp.body", in base64 behind "v1,". Several signatures, of an
-// old and a new secret, stand in one header with spaces between.
+// Signatures are those of Standard Webhooks 1.0, over "id.timestamp.body" and in base64: of HMAC-SHA256 behind "v1,", of ed25519 behind
+// "v1a,". Several signatures, of an old and a new secret, stand in one header with spaces between.
 const (
-	secretPrefix = "whsec_"
-	minSecret    = 24 // bytes
-	maxSecret    = 64
-	newSecret    = 32
-	tolerance    = 5 * time.Minute
+	shared     = "v1,"
+	asymmetric = "v1a,"
+	tolerance  = 5 * time.Minute
 
 	headerID        = "Webhook-Id"
 	headerTimestamp = "Webhook-Timestamp"
 	headerSignature = "Webhook-Signature"
 )
 
-// NewSecret makes a signing secret.
-func NewSecret() string {
-	var b [newSecret]byte
-	rand.Read(b[:]) //nolint:errcheck // it never fails: since Go 1.24 it ends the process instead
-	return secretPrefix + base64.StdEncoding.EncodeToString(b[:])
-}
-
-// ParseSecret gives the key of a secret as it is shown. The error is ErrSecret.
-func ParseSecret(text string) ([]byte, error) {
-	coded, ok := strings.CutPrefix(text, secretPrefix)
-	if !ok {
-		return nil, ErrSecret
-	}
-	key, err := base64.StdEncoding.DecodeString(coded)
-	if err != nil || len(key) < minSecret || len(key) > maxSecret {
-		return nil, ErrSecret
-	}
-	return key, nil
-}
-
 // signer signs with one key. It keeps what is the same for every message, the key mixed into the hash. Safe for concurrent use.
 type signer struct {
-	key  []byte
+	key  Key
 	macs sync.Pool // of hash.Hash
 }
 
-func newSigner(key []byte) *signer { return &signer{key: key} }
+func newSigner(key Key) *signer { return &signer{key: key} }
 
 // append writes one signature.
 func (s *signer) append(dst []byte, id string, timestamp int64, body []byte) []byte {
+	var head [96]byte
+	b := appendHead(head[:0], id, timestamp)
+	if s.key.private != nil {
+		dst = append(dst, asymmetric...)
+		return base64.StdEncoding.AppendEncode(dst, ed25519.Sign(s.key.private, append(b, body...)))
+	}
 	mac, ok := s.macs.Get().(hash.Hash)
 	if !ok {
-		mac = hmac.New(sha256.New, s.key)
+		mac = hmac.New(sha256.New, s.key.shared)
 	}
-	var head [96]byte
-	b := append(head[:0], id...)
-	b = append(b, '.')
-	b = strconv.AppendInt(b, timestamp, 10)
-	b = append(b, '.')
 	mac.Write(b)
 	mac.Write(body)
 	var sum [sha256.Size]byte
-	dst = append(dst, "v1,"...)
+	dst = append(dst, shared...)
 	dst = base64.StdEncoding.AppendEncode(dst, mac.Sum(sum[:0]))
 	mac.Reset()
 	s.macs.Put(mac)
 	return dst
 }
 
+// appendHead writes what is signed before the body.
+func appendHead(dst []byte, id string, timestamp int64) []byte {
+	dst = append(append(dst, id...), '.')
+	return append(strconv.AppendInt(dst, timestamp, 10), '.')
+}
+
+// fits tells whether a signature is the key's.
+func (s *signer) fits(signature, id string, timestamp int64, body []byte) bool {
+	if s.key.public == nil {
+		return hmac.Equal([]byte(signature), s.append(nil, id, timestamp, body))
+	}
+	coded, ok := strings.CutPrefix(signature, asymmetric)
+	given, err := base64.StdEncoding.DecodeString(coded)
+	return ok && err == nil && ed25519.Verify(s.key.public, append(appendHead(nil, id, timestamp), body...), given)
+}
+
 // Sign is the value of the header Webhook-Signature for a message, with a signature for each key.
-func Sign(keys [][]byte, id string, at time.Time, body []byte) string {
+func Sign(keys []Key, id string, at time.Time, body []byte) string {
 	var dst []byte
 	for i, key := range keys {
 		if i > 0 {
@@ -89,10 +84,10 @@ func Sign(keys [][]byte, id string, at time.Time, body []byte) string {
 	return string(dst)
 }
 
-// Verify tells whether a message was signed with a secret (as it is shown), not more than five minutes away from now; the zero now does
+// Verify tells whether a message was signed with a secret (as it is shown, or its public key), not more than five minutes away from now; the zero now does
 // not look at the time. Comparison takes constant time. Errors: ErrSecret, ErrHeaders, ErrSignature, ErrTimestamp.
 func Verify(secret string, header http.Header, body []byte, now time.Time) error {
-	key, err := ParseSecret(secret)
+	key, err := parseVerifying(secret)
 	if err != nil {
 		return err
 	}
@@ -106,12 +101,9 @@ func Verify(secret string, header http.Header, body []byte, now time.Time) error
 	if err != nil {
 		return fmt.Errorf("%w: webhook-timestamp is not a number of seconds", ErrHeaders)
 	}
-	want := newSigner(key).append(nil, id, seconds, body)
-	fits := false
+	by, fits := newSigner(key), false
 	for one := range strings.FieldsSeq(signatures) {
-		if hmac.Equal([]byte(one), want) {
-			fits = true
-		}
+		fits = fits || by.fits(one, id, seconds, body)
 	}
 	switch away := now.Sub(time.Unix(seconds, 0)).Abs(); {
 	case !fits:

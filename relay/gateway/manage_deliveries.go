@@ -53,11 +53,13 @@ type manageReplayed struct {
 }
 
 type manageRotate struct {
-	Secret string `json:"secret,omitempty" doc:"whsec_ and 24 to 64 bytes in base64; left out: a new one."`
+	Secret    string `json:"secret,omitempty" doc:"whsec_ and 24 to 64 bytes in base64, or whsk_ and an ed25519 private key; left out: a new one."`
+	Signature string `json:"signature,omitempty" enum:"v1,v1a" doc:"The kind of a new secret; left out: that of the former one."`
 }
 
 type manageRotated struct {
 	Secret      string    `json:"secret" doc:"Shown this once."`
+	PublicKey   string    `json:"publicKey,omitempty" doc:"What signatures of the kind v1a are checked with."`
 	OldSignsFor time.Time `json:"oldSecretValidUntil" doc:"Until then deliveries carry a signature of the former secret too."`
 }
 
@@ -236,16 +238,37 @@ func (m *manageAPI) rotateWebhook(ctx context.Context, in *manageRotateIn) (*man
 	if err != nil {
 		return nil, err
 	}
-	secret := webhook.NewSecret()
-	if in.Body != nil && in.Body.Secret != "" {
-		if _, err := webhook.ParseSecret(in.Body.Secret); err != nil {
-			return nil, &registry.Invalid{Field: "secret", Reason: err.Error()}
-		}
-		secret = in.Body.Secret
+	b := in.Body
+	if b == nil {
+		b = &manageRotate{}
 	}
-	until, err := m.reg.RotateWebhookSecret(ctx, w.ID, secret)
+	secret, public, err := manageSigning(b.Secret, b.Signature, w.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	return &manageRotateOut{manageRotated{Secret: secret, OldSignsFor: until.UTC()}}, nil
+	until, err := m.reg.RotateWebhookSecret(ctx, w.ID, secret, public)
+	if err != nil {
+		return nil, err
+	}
+	return &manageRotateOut{manageRotated{Secret: secret, PublicKey: public, OldSignsFor: until.UTC()}}, nil
+}
+
+// manageSigning gives the secret that was asked for, or makes one of a kind (empty: of that of the former, whose public key is given), and
+// its public key where it has one.
+func manageSigning(secret, kind, former string) (_, public string, err error) {
+	asymmetric := kind == "v1a" || kind == "" && former != ""
+	switch {
+	case secret == "" && asymmetric:
+		secret = webhook.NewPrivateKey()
+	case secret == "":
+		secret = webhook.NewSecret()
+	}
+	key, err := webhook.ParseSecret(secret)
+	if err != nil {
+		return "", "", &registry.Invalid{Field: "secret", Reason: err.Error()}
+	}
+	if public = key.PublicKey(); kind != "" && asymmetric != (public != "") {
+		return "", "", &registry.Invalid{Field: "signature", Reason: "is of another kind than the secret: whsec_ is v1, whsk_ is v1a"}
+	}
+	return secret, public, nil
 }

@@ -34,6 +34,7 @@ type manageWebhook struct {
 	Enabled     bool              `json:"enabled"`
 	Reason      string            `json:"reason,omitempty" doc:"Why Sluice switched it off."`
 	CreatedAt   time.Time         `json:"createdAt"`
+	PublicKey   string            `json:"publicKey,omitempty" example:"whpk_…" doc:"What the signatures are checked with, where they are of the kind v1a."`
 	Secret      string            `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD" doc:"What deliveries are signed with (Standard Webhooks). Shown once, when it is made."`
 }
 
@@ -52,7 +53,8 @@ type manageNewWebhook struct {
 	Retry         *[]manageShortSpan `json:"retry,omitempty" doc:"Left out: 5s, 5m, 30m, 2h, 5h, 10h, 10h. [] gives up after the first attempt."`
 	Timeout       *manageShortSpan   `json:"timeout,omitempty" example:"15s"`
 	Enabled       *bool              `json:"enabled,omitempty"`
-	Secret        string             `json:"secret,omitempty" doc:"whsec_ and 24 to 64 bytes in base64; left out: a new one."`
+	Secret        string             `json:"secret,omitempty" doc:"whsec_ and 24 to 64 bytes in base64, or whsk_ and an ed25519 private key; left out: a new one."`
+	Signature     string             `json:"signature,omitempty" enum:"v1,v1a" doc:"The kind of a new secret. v1 (the default): HMAC, the receiver has to know the secret. v1a: ed25519, the receiver knows the public key, and nobody but Sluice can sign."`
 	From          string             `json:"from,omitempty" example:"EARLIEST" doc:"Where it begins: LATEST (the default), EARLIEST, an offset (exclusive), an RFC 3339 time, or -N."`
 }
 
@@ -179,7 +181,7 @@ func manageShowWebhook(w *registry.Webhook, secret string) manageWebhook {
 	out := manageWebhook{
 		ID: w.ID, Name: w.Name, Description: w.Description, Stream: w.Stream.Name, URL: w.URL, Headers: w.Headers, BatchSize: w.BatchSize,
 		Types: w.Types, Filters: manageFilters(w.Filters), Ordering: w.Ordering, Envelope: w.Envelope, Retry: []manageShortSpan{},
-		Timeout: manageShortSpan(w.Timeout), Enabled: w.Enabled, Reason: w.Reason, CreatedAt: w.Created.UTC(), Secret: secret,
+		Timeout: manageShortSpan(w.Timeout), Enabled: w.Enabled, Reason: w.Reason, CreatedAt: w.Created.UTC(), PublicKey: w.PublicKey, Secret: secret,
 	}
 	if out.Headers == nil {
 		out.Headers = map[string]string{}
@@ -224,17 +226,15 @@ func (m *manageAPI) createWebhook(ctx context.Context, in *manageNewWebhookIn) (
 	if err := m.checkURL(b.URL); err != nil {
 		return nil, err
 	}
-	secret := b.Secret
-	if secret == "" {
-		secret = webhook.NewSecret()
-	} else if _, err := webhook.ParseSecret(secret); err != nil {
-		return nil, &registry.Invalid{Field: "secret", Reason: err.Error()}
+	secret, public, err := manageSigning(b.Secret, b.Signature, "")
+	if err != nil {
+		return nil, err
 	}
 	spec := registry.WebhookSpec{
 		Name: b.Name, Description: b.Description, Stream: st.Name, URL: b.URL, Headers: b.Headers, Authorization: b.Authorization,
 		BatchSize: manageOr(b.BatchSize, 10), Types: b.Types, Filters: json.RawMessage(b.Filters), Ordering: manageOr(b.Ordering, "fifo"),
 		Envelope: manageOr(b.Envelope, "airship"), Retry: webhook.DefaultRetry(),
-		Timeout: m.webhooks.DefaultTimeout(), Disabled: b.Enabled != nil && !*b.Enabled, Secret: secret,
+		Timeout: m.webhooks.DefaultTimeout(), Disabled: b.Enabled != nil && !*b.Enabled, Secret: secret, PublicKey: public,
 	}
 	if b.Retry != nil {
 		spec.Retry = manageSpans(*b.Retry)

@@ -170,7 +170,7 @@ func TestManageWebhooks(t *testing.T) {
 		`{"stream":"web","url":"https://10.1.2.3/"}`:                             "url: the address 10.1.2.3 is not allowed; webhooks.allow_cidrs opens it",
 		`{"stream":"web","url":"https://[::ffff:169.254.169.254]/"}`:             "url: the address ::ffff:169.254.169.254 is not allowed; webhooks.allow_cidrs opens it",
 		`{"stream":"web","url":"https://0x7f000001/"}`:                           "url: an address of numbers is written like 192.0.2.1",
-		`{"stream":"web","url":"https://e.com","secret":"whsec_aaaa"}`:           "secret: a secret is whsec_ and 24 to 64 bytes in base64",
+		`{"stream":"web","url":"https://e.com","secret":"whsec_aaaa"}`:           "secret: a secret is whsec_ and 24 to 64 bytes in base64, or whsk_ and the 64 bytes of an ed25519 private key",
 		`{"stream":"web","url":"https://e.com","headers":{"host":"x"}}`:          "headers: host is set by Sluice itself",
 		`{"stream":"web","url":"https://e.com","headers":{"a":"b\r\nc: d"}}`:     "headers: a has a value that no header can have",
 		`{"stream":"web","url":"https://e.com","batchSize":7}`:                   "batchSize: must be one of 1, 5, 10, 15, 20, 30, 50, 100",

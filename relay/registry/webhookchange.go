@@ -41,7 +41,7 @@ func (r *Registry) CreateWebhook(ctx context.Context, p *Project, spec WebhookSp
 	if err != nil {
 		return nil, err
 	}
-	record.Secrets = []sealedSecret{{Sealed: sealed}}
+	record.Secrets = []sealedSecret{{Sealed: sealed, Public: spec.PublicKey}}
 	err = r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
 		return planWebhook(s, at, p.ID, spec.Stream, *record)
 	})
@@ -145,8 +145,8 @@ func (r *Registry) changeWebhook(ctx context.Context, id string, do func(s *Snap
 	return nil, ErrNotFound
 }
 
-// RotateWebhookSecret gives a webhook a new signing secret; the one it had signs beside it for another 24 hours, until the time returned.
-func (r *Registry) RotateWebhookSecret(ctx context.Context, id, secret string) (until time.Time, err error) {
+// RotateWebhookSecret gives a webhook a new signing secret, with its public key where it has one; the one it had signs beside it for another 24 hours, until the time returned.
+func (r *Registry) RotateWebhookSecret(ctx context.Context, id, secret, public string) (until time.Time, err error) {
 	sealed, err := r.sealWebhook(id, "secret", secret)
 	if err != nil {
 		return time.Time{}, err
@@ -157,7 +157,7 @@ func (r *Registry) RotateWebhookSecret(ctx context.Context, id, secret string) (
 		// Of older ones that still sign the header would grow with every call: the newest two do.
 		old := record.Secrets[0]
 		old.Until = until.UnixMilli()
-		record.Secrets = []sealedSecret{{Sealed: sealed}, old}
+		record.Secrets = []sealedSecret{{Sealed: sealed, Public: public}, old}
 		return nil, nil
 	})
 	return until, err

@@ -36,6 +36,7 @@ type Webhook struct {
 	Reason        string        // why Sluice switched it off; empty when it did not
 	From          engine.Offset // behind which the first delivery began
 	Created       time.Time
+	PublicKey     string   // of the signing secret, where it has one
 	Replays       []Replay // asked for and not done; shared: read only
 	Version       string   // another one whenever anything that a delivery depends on changed
 
@@ -75,6 +76,7 @@ type WebhookSpec struct {
 	Timeout       time.Duration
 	Disabled      bool
 	Secret        string        // as it is shown
+	PublicKey     string        // the secret's, where it has one
 	From          engine.Offset // behind which it begins
 }
 
@@ -130,7 +132,8 @@ type webhookRecord struct {
 
 type sealedSecret struct {
 	Sealed []byte `json:"sealed"`
-	Until  int64  `json:"until,omitempty"` // 0: for good
+	Public string `json:"public,omitempty"` // its public key, where it has one
+	Until  int64  `json:"until,omitempty"`  // 0: for good
 }
 
 const (
@@ -231,6 +234,9 @@ func webhookOf(r *webhookRecord, project *Project, st *Stream) *Webhook {
 		Authorization: len(r.Authorization) > 0, BatchSize: r.BatchSize, Types: r.Types, Filters: r.Filters, Ordering: r.Ordering,
 		Envelope: r.Envelope, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond, Enabled: !r.Disabled, Reason: r.Reason,
 		From: r.From, Created: time.UnixMilli(r.Created), Replays: r.Replays, record: r,
+	}
+	if len(r.Secrets) > 0 {
+		w.PublicKey = r.Secrets[0].Public
 	}
 	for _, ms := range r.RetryMS {
 		w.Retry = append(w.Retry, time.Duration(ms)*time.Millisecond)

@@ -55,7 +55,7 @@ func TestWebhooks(t *testing.T) {
 		}
 	}
 	for range 3 {
-		if _, err := a.RotateWebhookSecret(t.Context(), first.ID, "whsec_2"); err != nil {
+		if _, err := a.RotateWebhookSecret(t.Context(), first.ID, "whsec_2", ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -77,7 +77,7 @@ func (w *webhookFlags) body(cmd *cobra.Command) (map[string]any, error) {
 
 func (m *Main) createWebhook() *cobra.Command {
 	var w webhookFlags
-	var to, secret, from string
+	var to, secret, signature, from string
 	cmd := &cobra.Command{
 		Use: "webhook STREAM", Short: "Deliver a stream's events to an address", Args: cobra.ExactArgs(1),
 		Long: "Deliver the events of a stream to an HTTPS address, in signed batches (Standard Webhooks). The signing secret is shown this once.\n" +
@@ -92,7 +92,7 @@ func (m *Main) createWebhook() *cobra.Command {
 				return err
 			}
 			body["stream"], body["url"] = args[0], to
-			for member, value := range map[string]string{"secret": secret, "from": from} {
+			for member, value := range map[string]string{"secret": secret, "signature": signature, "from": from} {
 				if value != "" {
 					body[member] = value
 				}
@@ -102,7 +102,8 @@ func (m *Main) createWebhook() *cobra.Command {
 	}
 	w.bind(cmd)
 	cmd.Flags().StringVar(&to, "url", "", "the address that is delivered to; the server's own is then SLUICE_URL or the saved login")
-	cmd.Flags().StringVar(&secret, "secret", "", "signing secret of your own, whsec_… (default a new one)")
+	cmd.Flags().StringVar(&secret, "secret", "", "signing secret of your own, whsec_… or whsk_… (default a new one)")
+	cmd.Flags().StringVar(&signature, "signature", "", "v1 (default): signed with a secret that the receiver knows; v1a: with a private key, whose public key it knows")
 	cmd.Flags().StringVar(&from, "from", "", "where it begins: LATEST (default), EARLIEST, an offset (exclusive), a time, or -N")
 	return cmd
 }
@@ -247,7 +248,7 @@ func (m *Main) verifyWebhook() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&secret, "secret", "", "the webhook's signing secret, whsec_…")
+	cmd.Flags().StringVar(&secret, "secret", "", "the webhook's signing secret, whsec_…, or public key, whpk_…")
 	cmd.Flags().StringVar(&headers, "headers", "", "file with the headers of the delivery")
 	cmd.Flags().BoolVar(&anyAge, "any-age", false, "do not look at the time")
 	return cmd
