@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -98,4 +99,11 @@ func TestConfigCommands(t *testing.T) {
 
 func TestNoServer(t *testing.T) {
 	newTerminal(t, "SLUICE_TOKEN=t", "SLUICE_URL=http://127.0.0.1:1").fails(command.ExitRefused, "Start one with `sluice serve`", "list", "stream")
+}
+
+// The version stands in the User-Agent of deliveries, as one token of a header.
+func TestVersionFitsAHeader(t *testing.T) {
+	if v := command.Version(); !regexp.MustCompile(`^[0-9A-Za-z.+-]+$`).MatchString(v) {
+		t.Errorf("the version is %q", v)
+	}
 }

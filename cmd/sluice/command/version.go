@@ -8,6 +8,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// unversioned is a build that knows neither a version nor a commit. Without the parentheses that Go puts around it, for webhooks and
+// exports show it in headers, where parentheses are a comment.
+const unversioned = "devel"
+
 // Version says what was built: the module's version, or the commit where the build knows it.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
@@ -15,12 +19,12 @@ func Version() string {
 		return "unknown"
 	}
 	version, dirty := info.Main.Version, ""
-	if version == "" {
-		version = "(devel)"
+	if version == "" || version == "(devel)" {
+		version = unversioned
 	}
 	for _, s := range info.Settings {
 		switch {
-		case s.Key == "vcs.revision" && len(s.Value) >= 12 && version == "(devel)":
+		case s.Key == "vcs.revision" && len(s.Value) >= 12 && version == unversioned:
 			version = s.Value[:12]
 		case s.Key == "vcs.modified" && s.Value == "true" && version != info.Main.Version:
 			dirty = "+changes"
