@@ -48,7 +48,7 @@ func TestEvent(t *testing.T) {
 		{"the admin must name a stream", "POST", "/event", adminToken, event, nil, 400, "*"},
 		{"which is not there", "POST", "/event?stream=nowhere", adminToken, event, nil, 404, `Stream 'nowhere' does not exist`},
 		{"another stream's token", "POST", "/event?stream=payload", st.token, event, nil, 403, "*"},
-		{"derived credentials", "POST", "/event", derived.token, event, nil, 403, "*"},
+		{"derived credentials", "POST", "/event", derived.token, event, nil, 403, "Stream 'by-hand-2' is derived: send to its source 'by-hand'"},
 		{"the admin cannot send to a derived stream", "POST", "/event?stream=by-hand-2", adminToken, event, nil, 403, "*"},
 		{"disabled", "POST", "/event", off.token, event, nil, 403, "Stream 'off' is disabled"},
 		{"payload stream", "POST", "/event", payload.token, event, nil, 404, "*"},
