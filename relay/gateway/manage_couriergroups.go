@@ -63,7 +63,7 @@ type manageCourierGroupsOut struct {
 
 func (m *manageAPI) registerCourierGroups(api huma.API) {
 	const all, one = "/v1/courier-groups", "/v1/courier-groups/{group}"
-	tags := []string{"courier-groups"}
+	tags := []string{"courier groups"}
 	manageRegister(m, api, huma.Operation{
 		OperationID: "list-courier-groups", Method: http.MethodGet, Path: all, Tags: tags, Summary: "List the courier groups of a project, by name",
 	}, m.listCourierGroups)
