@@ -174,6 +174,9 @@ func (s *session) pump(ctx context.Context) error {
 			return errWire
 		}
 		if s.far.doubtful() || now.Sub(s.last) >= s.Keepalive {
+			if s.far.vanished(silence) {
+				return errWire
+			}
 			if err := s.signOfLife(now); err != nil {
 				return err
 			}

@@ -4,7 +4,15 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// silence is how long a client's machine may acknowledge nothing of what it was sent before it is given up. One that
+// has vanished, with its network or its power, says nothing at its socket, and the kernel would try for a quarter of an
+// hour. A client that does not read is not silent: its machine answers for it.
+const silence = 30 * time.Second
 
 // farewell is what a socket says of its far end without being read or written.
 type farewell int32
@@ -69,6 +77,20 @@ func (f *farEnd) doubtful() bool {
 	// Should it fail, the next sign of life tells.
 	_ = f.watch.again(f)
 	return true
+}
+
+// vanished tells that the client's machine has answered nothing for too long. It is asked before a sign of life, when
+// what was sent last has had its time.
+func (f *farEnd) vanished(silence time.Duration) bool {
+	if f == nil {
+		return false
+	}
+	gone := false
+	_ = f.raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		gone = err == nil && info.Unacked > 0 && time.Duration(info.Last_ack_recv)*time.Millisecond > silence
+	})
+	return gone
 }
 
 // forget ends the watch; the connection may be closed, or go to another owner.
