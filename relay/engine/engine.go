@@ -245,7 +245,7 @@ func (e *Engine) shardState(ctx context.Context, shard int) (jetstream.StreamSta
 		return err
 	})
 	if err != nil {
-		return jetstream.StreamState{}, fmt.Errorf("state of shard %d: %w", shard, err)
+		return jetstream.StreamState{}, fmt.Errorf("state of shard %d: %w", shard, unanswered(err))
 	}
 	return s.CachedInfo().State, nil
 }

@@ -15,6 +15,9 @@ var (
 	// ErrDiskFull: less than Config.MinFree is free where the log lies, or a quarter of it for a cell. Nothing is stored.
 	// Retention or an operator makes room; then writes are taken again by themselves.
 	ErrDiskFull = errors.New("the disk is nearly full")
+	// ErrNoLog: what was asked of the log was not answered, and nothing was changed: its servers cannot be reached, or have no
+	// leader. Ask again a little later.
+	ErrNoLog = errors.New("the log does not answer")
 	// ErrUnconfirmed: the batch was handed to the log and no answer came in time. It may be stored, in whole or
 	// (unless Batch.Atomic) in part. Writing it again may double it.
 	ErrUnconfirmed = errors.New("storing was not confirmed in time")

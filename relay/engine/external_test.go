@@ -118,6 +118,15 @@ func TestExternalLog(t *testing.T) {
 	if err := a.Ready(); err == nil {
 		t.Fatal("ready without a log")
 	}
+	if _, err := a.Read(s, 0).Next(t.Context()); !errors.Is(err, engine.ErrNoLog) {
+		t.Errorf("read without a log: %v", err)
+	}
+	if _, err := a.SeekBack(t.Context(), s, 1); !errors.Is(err, engine.ErrNoLog) {
+		t.Errorf("looked back without a log: %v", err)
+	}
+	if _, err := a.Cells().Get(t.Context(), "k"); !errors.Is(err, engine.ErrNoLog) {
+		t.Errorf("asked for a cell without a log: %v", err)
+	}
 	startLog(t, store, port, 8<<20)
 	put(t, a, s, "a5") // waits until the log is back
 	if err := a.Cells().Erase(t.Context(), "k", rev); err != nil {

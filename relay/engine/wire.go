@@ -85,6 +85,14 @@ type getRequest struct {
 	MaxBytes int        `json:"max_bytes,omitempty"`
 }
 
+// unanswered is why a question had no answer: ErrNoLog where time may mend it.
+func unanswered(err error) error {
+	if comingUp(err) {
+		return fmt.Errorf("reading from the log: %w: %w", ErrNoLog, err)
+	}
+	return fmt.Errorf("reading from the log: %w", err)
+}
+
 // errNone: the log holds no such message.
 var errNone = errors.New("no such message")
 
@@ -98,7 +106,7 @@ func get(ctx context.Context, l *link, stream string, req getRequest) (stored, e
 	defer cancel()
 	m, err := l.request(ctx, "$JS.API.DIRECT.GET."+stream, body)
 	if err != nil {
-		return stored{}, fmt.Errorf("reading from the log: %w", err)
+		return stored{}, unanswered(err)
 	}
 	return directReply(m)
 }
@@ -155,7 +163,7 @@ func getLeader(ctx context.Context, l *link, stream string, req getRequest) (sto
 		return err
 	})
 	if err != nil {
-		return stored{}, fmt.Errorf("reading from the log's leader: %w", err)
+		return stored{}, unanswered(err)
 	}
 	var answer struct {
 		Err     *apiError `json:"error"`
@@ -211,11 +219,11 @@ func getMany(ctx context.Context, l *link, stream string, req getRequest, fn fun
 	inbox := l.nc.NewInbox()
 	sub, err := l.nc.ChanSubscribe(inbox, queue)
 	if err != nil {
-		return false, fmt.Errorf("reading from the log: %w", err)
+		return false, unanswered(err)
 	}
 	defer sub.Unsubscribe()
 	if err := l.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
-		return false, fmt.Errorf("reading from the log: %w", l.why(ctx, err))
+		return false, unanswered(l.why(ctx, err))
 	}
 	for {
 		select {
@@ -232,7 +240,7 @@ func getMany(ctx context.Context, l *link, stream string, req getRequest, fn fun
 			}
 			fn(s)
 		case <-ctx.Done():
-			return true, fmt.Errorf("reading from the log: %w", context.Cause(ctx))
+			return true, unanswered(context.Cause(ctx))
 		}
 	}
 }

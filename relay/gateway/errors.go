@@ -154,6 +154,7 @@ var refusals = []refusal{
 	{engine.ErrTooLarge, http.StatusRequestEntityTooLarge, resultTooLarge, "The event is larger than the log takes"},
 	{engine.ErrBusy, http.StatusServiceUnavailable, resultBusy, "The server is busy; nothing was stored, try again"},
 	{engine.ErrDiskFull, http.StatusServiceUnavailable, resultDiskFull, "The disk is nearly full; nothing was stored"},
+	{engine.ErrNoLog, http.StatusServiceUnavailable, resultBusy, "The log does not answer; nothing was stored or read, try again"},
 	{engine.ErrClosed, http.StatusServiceUnavailable, resultBusy, "The server is stopping; nothing was stored, try again"},
 	{engine.ErrUnconfirmed, http.StatusGatewayTimeout, resultUnconfirmed, "Storing was not confirmed in time; the event may or may not be stored"},
 }

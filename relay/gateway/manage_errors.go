@@ -118,6 +118,8 @@ func manageErrorOf(err error) *manageError {
 		return manageLater(err, "The server is busy or stopping; nothing was changed, try again")
 	case errors.Is(err, consent.ErrCutOff):
 		return manageLater(err, "This server does not hear of the others; try again or at another one")
+	case errors.Is(err, engine.ErrNoLog):
+		return manageLater(err, "The log does not answer; try again in a moment")
 	case errors.Is(err, engine.ErrDiskFull):
 		return manageLater(err, "The disk of the server is nearly full; nothing was changed")
 	case errors.Is(err, engine.ErrUnconfirmed), errors.Is(err, context.DeadlineExceeded):

@@ -100,6 +100,7 @@ func TestManageErrorTable(t *testing.T) {
 		{engine.ErrBusy, 503, "", true},
 		{engine.ErrClosed, 503, "", true},
 		{engine.ErrDiskFull, 503, "", true},
+		{fmt.Errorf("%w: %w", engine.ErrNoLog, context.DeadlineExceeded), 503, "The log does not answer", true},
 		{registry.ErrContended, 503, "", true},
 		{engine.ErrUnconfirmed, 504, "", true},
 		{registry.ErrBehind, 504, "", true},
