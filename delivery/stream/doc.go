@@ -11,5 +11,6 @@
 // websocket library's; one lock on the connection keeps them apart.
 //
 // A client that does not read blocks its own goroutine in one write, holding one chunk, for as long as the write
-// timeout; nobody else notices.
+// timeout; nobody else notices. One that leaves is noticed at its socket at once, though nothing is sent to it, and one
+// whose machine has vanished after half a minute.
 package stream
