@@ -202,7 +202,7 @@ func (m *manageAPI) projectFor(ctx context.Context, a auth.Action, name string) 
 	m.reg.FindProject(ctx, name) // another node may have made it a moment ago
 	snap := m.reg.Snapshot()
 	p := snap.Project(name)
-	if err := manageVerdict(snap.AuthorizeProject(manageCaller(ctx), a, p), "Project", name); err != nil {
+	if err := manageVerdict(snap.AuthorizeProject(manageCaller(ctx), a, p), a, name); err != nil {
 		return nil, nil, err
 	}
 	if note := registry.AuditOf(ctx); note != nil {

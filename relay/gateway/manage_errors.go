@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"sluice/auth"
 	"sluice/relay/consent"
 	"sluice/relay/contract"
 	"sluice/relay/engine"
@@ -71,19 +72,22 @@ func manageNotFound(what, name string) *manageError {
 	return manageErrorf(http.StatusNotFound, "%s '%s' does not exist", what, name)
 }
 
-func manageForbidden() *manageError {
+func manageForbidden(a auth.Action) *manageError {
+	if a == auth.Administer {
+		return manageErrorf(http.StatusForbidden, "This token may not do that; it takes the admin token")
+	}
 	return manageErrorf(http.StatusForbidden, "This token may not do that; management takes the admin token or a user's")
 }
 
-// manageVerdict turns the law's answer about a named thing into an error; nil when it is allowed.
-func manageVerdict(v registry.Verdict, what, name string) error {
+// manageVerdict turns the law's answer about doing something to a named project into an error; nil when it is allowed.
+func manageVerdict(v registry.Verdict, a auth.Action, name string) error {
 	switch v {
 	case registry.Allowed:
 		return nil
 	case registry.Forbidden:
-		return manageForbidden()
+		return manageForbidden(a)
 	default:
-		return manageNotFound(what, name)
+		return manageNotFound("Project", name)
 	}
 }
 

@@ -122,6 +122,9 @@ func TestManagePowers(t *testing.T) {
 				if a.status != want {
 					t.Errorf("%s %s, %s: %d, want %d: %s", method, path, kind, a.status, want, a.text)
 				}
+				if kind == "user's" && a.message() != "This token may not do that; it takes the admin token" {
+					t.Errorf("%s %s, %s: %s", method, path, kind, a.text)
+				}
 				if want == 404 && a.message() != "Project 'default' does not exist" {
 					t.Errorf("%s %s, %s: %s", method, path, kind, a.text)
 				}

@@ -87,7 +87,7 @@ func (m *manageAPI) registerProjects(api huma.API) {
 func (m *manageAPI) listProjects(ctx context.Context, _ *manageProjectsIn) (*manageProjectsOut, error) {
 	who := manageCaller(ctx)
 	if !auth.May(who.Kind, auth.Manage) {
-		return nil, manageForbidden()
+		return nil, manageForbidden(auth.Manage)
 	}
 	snap := m.reg.Snapshot()
 	out := &manageProjectsOut{Body: []manageProject{}}
@@ -101,7 +101,7 @@ func (m *manageAPI) listProjects(ctx context.Context, _ *manageProjectsIn) (*man
 
 func (m *manageAPI) createProject(ctx context.Context, in *manageNewProjectIn) (*manageProjectOut, error) {
 	if !auth.May(manageCaller(ctx).Kind, auth.Administer) {
-		return nil, manageForbidden()
+		return nil, manageForbidden(auth.Administer)
 	}
 	p, secret, err := m.reg.CreateProject(ctx, in.Body.Name)
 	if err != nil {
@@ -135,7 +135,7 @@ func (m *manageAPI) updateProject(ctx context.Context, in *managePatchProjectIn)
 func (m *manageAPI) deleteProject(ctx context.Context, in *ManageProjectName) (*manageProjectOut, error) {
 	snap := m.reg.Snapshot()
 	p := snap.Project(in.Name)
-	if err := manageVerdict(snap.AuthorizeProject(manageCaller(ctx), auth.Administer, p), "Project", in.Name); err != nil {
+	if err := manageVerdict(snap.AuthorizeProject(manageCaller(ctx), auth.Administer, p), auth.Administer, in.Name); err != nil {
 		return nil, err
 	}
 	p, err := m.reg.DeleteProject(ctx, p.Name)
