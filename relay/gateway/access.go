@@ -72,7 +72,7 @@ func (g *Gateway) admit(rq *request, a auth.Action, name string) (grant, denial,
 		if st = g.registry.Snapshot().StreamByUUID(who.Stream); st == nil {
 			return grant{}, denial{}, auth.ErrInvalid
 		}
-		if project, ok := rq.param("project"); ok && project != st.Project.Name {
+		if project, ok := rq.project(); ok && project != st.Project.Name {
 			return grant{}, denial{status: http.StatusNotFound, result: resultUnknown, text: fmt.Sprintf("Project %s does not exist", shownName(project))}, nil
 		}
 	default:
@@ -99,7 +99,7 @@ func (g *Gateway) admit(rq *request, a auth.Action, name string) (grant, denial,
 // caller may not know of it.
 func (g *Gateway) find(rq *request, who auth.Principal, name string) *registry.Stream {
 	p := g.registry.Snapshot().ProjectByID(who.Project)
-	project, ok := rq.param("project")
+	project, ok := rq.project()
 	switch {
 	case who.Kind == auth.Admin && !ok:
 		p = g.registry.Snapshot().Project(defaultProject)

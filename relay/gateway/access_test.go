@@ -55,6 +55,8 @@ func TestAccess(t *testing.T) {
 	poll := "?from=EARLIEST&timeout=100ms"
 	rows := []row{
 		{"POST", "/event", event, of(400, 204, 403, 204, 204)},
+		{"POST", "/event?project=", event, of(400, 204, 403, 204, 204)},
+		{"GET", "/v1/streams/ours/events" + poll + "&project=", "", of(200, 200, 403, 403, 403)},
 		{"POST", "/event?project=default", event, of(400, 204, 403, 204, 404)},
 		{"POST", "/event?project=theirs", event, of(400, 404, 403, 404, 204)},
 		{"POST", "/event?project=nowhere", event, of(400, 404, 403, 404, 404)},

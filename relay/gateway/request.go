@@ -101,6 +101,12 @@ func (rq *request) param(name string) (value string, ok bool) {
 	return "", false
 }
 
+// project is the project that the address names; one without a name is none, as the management API has it.
+func (rq *request) project() (name string, ok bool) {
+	name, _ = rq.param("project")
+	return name, name != ""
+}
+
 // unescaped decodes a part of a query. What is no valid escape stays as it was sent, for the name or value check
 // that follows to refuse.
 func unescaped(s string) string {
