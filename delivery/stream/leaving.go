@@ -1,12 +1,11 @@
 package stream
 
 import (
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // silence is how long a client's machine may acknowledge nothing of what it was sent before it is given up. One that
@@ -25,6 +24,8 @@ const (
 	// broken: the connection is gone.
 	broken
 )
+
+var errNoWatch = errors.New("connections are not watched")
 
 // farEnd is the client of one taken-over connection under watch: a response that has nothing to send would otherwise
 // learn by the second sign of life that nobody listens. It costs some hundred bytes and no goroutine. It belongs to the
@@ -86,10 +87,7 @@ func (f *farEnd) vanished(silence time.Duration) bool {
 		return false
 	}
 	gone := false
-	_ = f.raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		gone = err == nil && info.Unacked > 0 && time.Duration(info.Last_ack_recv)*time.Millisecond > silence
-	})
+	_ = f.raw.Control(func(fd uintptr) { gone = unanswered(int(fd)) > silence })
 	return gone
 }
 

@@ -60,8 +60,7 @@ func (b *ballast) fill() error {
 	if err != nil {
 		return err
 	}
-	err = unix.Fallocate(int(f.Fd()), 0, 0, b.size)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+	if err = allocate(f, b.size); errors.Is(err, errors.ErrUnsupported) {
 		err = noise(f, b.size)
 	}
 	if err == nil {

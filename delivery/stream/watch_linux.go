@@ -5,6 +5,9 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // watch hears of all connections followed when their clients leave. The kernel keeps the list, so that thousands cost
@@ -19,8 +22,6 @@ type watch struct {
 }
 
 func newWatch() *watch { return &watch{all: map[uint64]*farEnd{}} }
-
-var errNoWatch = errors.New("connections are not watched any more")
 
 // start makes the epoll instance and its goroutine, which ends with close. The caller holds mu.
 func (w *watch) start() error {
@@ -137,4 +138,13 @@ func (w *watch) close() {
 	if w.file != nil {
 		_ = w.file.Close()
 	}
+}
+
+// unanswered is how long a socket's far end has acknowledged nothing, while there is something to acknowledge.
+func unanswered(fd int) time.Duration {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil || info.Unacked == 0 {
+		return 0
+	}
+	return time.Duration(info.Last_ack_recv) * time.Millisecond
 }
