@@ -52,7 +52,8 @@ type Answer struct {
 	Limit int
 	// Until is when a long poll ends; zero: never.
 	Until time.Time
-	// Alive is asked about once a second whether the caller may still read; nil: always. It must be quick.
+	// Alive is asked before events are sent, and about once a second, whether the caller may still read; nil: always. It
+	// must be quick. One goroutine asks.
 	Alive func() bool
 	// Done is called when the response is over; may be nil.
 	Done func()
@@ -140,7 +141,6 @@ func (c *Conns) serve(ctx context.Context, w *writer, a Answer, far *farEnd) boo
 
 // pump sends chunk after chunk. Its error says why it stopped.
 func (s *session) pump(ctx context.Context) error {
-	asked := s.last
 	for {
 		if s.Limit > 0 && s.sent >= s.Limit {
 			return errOver
@@ -148,6 +148,12 @@ func (s *session) pump(ctx context.Context) error {
 		chunk, err := s.Reader.Next(ctx, s.patience(), s.left())
 		if err != nil {
 			return err
+		}
+		if s.Alive != nil && !s.Alive() {
+			if chunk != nil {
+				chunk.Release()
+			}
+			return errRevoked
 		}
 		if chunk != nil {
 			if err := s.send(chunk); err != nil {
@@ -157,12 +163,6 @@ func (s *session) pump(ctx context.Context) error {
 		now := time.Now()
 		if chunk != nil && !s.steady {
 			s.last = now
-		}
-		if now.Sub(asked) >= aliveEvery {
-			asked = now
-			if s.Alive != nil && !s.Alive() {
-				return errRevoked
-			}
 		}
 		if !s.Until.IsZero() && !now.Before(s.Until) {
 			return errOver

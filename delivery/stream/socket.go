@@ -46,7 +46,7 @@ type Socket struct {
 	Limit int
 	// Until is when the socket is closed with 1000; zero: never.
 	Until time.Time
-	// Alive is asked about once a second whether the caller may still read; nil: always. It must be quick.
+	// Alive is as in Answer.
 	Alive func() bool
 	// Done is called when the socket is over; may be nil.
 	Done func()
