@@ -16,7 +16,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
@@ -60,9 +59,7 @@ func OpenGCS(t Target) (*GCS, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = time.Minute
-	transport.MaxIdleConnsPerHost = 4
+	transport := newTransport()
 	plain := &http.Client{Transport: transport, Timeout: requestTime}
 	tokens := account.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, plain))
 	client := &http.Client{Transport: &oauth2.Transport{Source: tokens, Base: transport},

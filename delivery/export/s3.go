@@ -67,9 +67,7 @@ func OpenS3(t Target) (*S3, error) {
 	if t.PathStyle || c.pathStyle {
 		lookup = minio.BucketLookupPath
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = time.Minute
-	transport.MaxIdleConnsPerHost = 4
+	transport := newTransport()
 	client, err := minio.New(u.Host, &minio.Options{
 		Creds: keys.NewStaticV4(c.key, c.secret, c.session), Secure: u.Scheme == "https", Transport: transport,
 		Region: t.Region, BucketLookup: lookup,
