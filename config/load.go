@@ -8,7 +8,6 @@ import (
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/providers/posflag"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
@@ -84,7 +83,7 @@ func (l *Loaded) disagreements(faults Faults) (more Faults) {
 
 func (l *Loaded) fromFile(path string, table []setting) (faults Faults) {
 	k := koanf.New(".")
-	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+	if err := k.Load(source(path), yaml.Parser()); err != nil {
 		return Faults{{Path: path, Text: "cannot be read: " + err.Error(), unread: true}}
 	}
 	all := k.All()

@@ -199,6 +199,9 @@ func TestUnreadableFile(t *testing.T) {
 	if got := faultsOf(t, config.Sources{File: write(t, "grace: [")}); len(got) != 1 || !strings.Contains(got[0], "cannot be read: yaml") {
 		t.Errorf("faults are %q", got)
 	}
+	if got := faultsOf(t, config.Sources{File: write(t, "# "+strings.Repeat("x", 1<<20))}); len(got) != 1 || !strings.Contains(got[0], "larger than 1 MiB") {
+		t.Errorf("faults are %q", got)
+	}
 	if _, err := config.Load(config.Sources{File: write(t, "")}); err != nil {
 		t.Errorf("an empty file: %v", err)
 	}
