@@ -73,7 +73,7 @@ func (r *reader) event(line []byte, sent *clock) error {
 	r.behind = max(r.behind, time.Since(at))
 	if r.keep {
 		// Behind "processed":"2026-11-20T08:00:00.000Z", which the server sets, lies what was sent.
-		_, tail, ok := bytes.Cut(line, rest)
+		_, tail, _ := bytes.Cut(line, rest)
 		if _, tail, ok = bytes.Cut(tail, []byte(`",`)); !ok {
 			return fmt.Errorf("event %d has no envelope", n)
 		}

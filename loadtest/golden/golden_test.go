@@ -65,7 +65,6 @@ type golden struct {
 	tokens  map[string]string // of the streams' own credentials
 	billing string
 	data    string
-	texts   []string // personal values that were sent
 }
 
 func TestGolden(t *testing.T) {

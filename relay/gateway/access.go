@@ -57,9 +57,6 @@ func (g *Gateway) admit(rq *request, a auth.Action, name string) (grant, denial,
 			if st := g.registry.Snapshot().StreamByUUID(who.Stream); a == auth.Send && st != nil && st.Source != nil {
 				return grant{}, sendsToDerived(st), nil
 			}
-			if st := g.registry.Snapshot().StreamByUUID(who.Stream); a == auth.Send && st != nil && st.Source != nil {
-				return grant{}, readOnly(st), nil
-			}
 			return grant{}, denied("This token may not be used here"), nil
 		}
 		name, _ = rq.param("stream")
@@ -123,11 +120,6 @@ func shownName(name string) string {
 
 func noStream(name string) denial {
 	return denial{status: http.StatusNotFound, result: resultUnknown, text: fmt.Sprintf("Stream %s does not exist", shownName(name))}
-}
-
-// readOnly sends a producer from a derived stream to its source.
-func readOnly(st *registry.Stream) denial {
-	return denied(fmt.Sprintf("Stream '%s' is derived: send to its source '%s'", st.Name, st.Source.Name))
 }
 
 func denied(text string) denial {
