@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"sluice/delivery/export"
 	"sluice/relay/engine"
 	"sluice/relay/gateway"
+	"sluice/relay/registry"
 )
 
 // withExports gives a world that exports; relative folders lie in its directory, below export.
@@ -233,6 +236,17 @@ func TestManageSinkPatch(t *testing.T) {
 	}
 	w.call(200, "PATCH", "/v1/sinks/out", `{}`).want(t, `{"sinkType":"FOLDER","sinkName":"out","bucketName":"landing"}`)
 	w.call(404, "PATCH", "/v1/sinks/none", `{}`)
+
+	// Who does not know the key of a bucket cannot have its tokens shown to an address of theirs.
+	curious := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s %s was asked for", r.Method, r.URL) }))
+	t.Cleanup(curious.Close)
+	_, err := w.reg.CreateSink(t.Context(), w.reg.Snapshot().Project("default"), registry.SinkSpec{
+		Name: "gcs", Type: export.TypeGCS, Bucket: "bucket", Credentials: []byte(`{"type":"service_account","client_email":"a@b","private_key":"k","token_uri":"` + curious.URL + `"}`),
+	})
+	w.must(err)
+	if a := w.call(400, "PATCH", "/v1/sinks/gcs", `{"endpoint":"`+curious.URL+`"}`); a.message() != "endpoint: of a GCLOUD is changed together with its credentials; give both" {
+		t.Error(a.message())
+	}
 }
 
 // TestManageExporters2021: what clients of 2021 call beside it, and what they say in a query, means what it did.

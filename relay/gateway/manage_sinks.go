@@ -35,7 +35,7 @@ type manageNewSink struct {
 
 type manageSinkPatch struct {
 	Credentials manageField[manageText] `json:"credentials,omitempty" doc:"New ones for the same bucket."`
-	Endpoint    manageField[string]     `json:"endpoint,omitempty" maxLength:"1024" doc:"Another address of the same bucket; null: what the credentials say, else AWS or Google."`
+	Endpoint    manageField[string]     `json:"endpoint,omitempty" maxLength:"1024" doc:"Another address of the same bucket, of a GCLOUD only together with its credentials; null: what the credentials say, else AWS or Google."`
 	Region      manageField[string]     `json:"region,omitempty" maxLength:"100" doc:"null: it is asked for."`
 	PathStyle   manageField[bool]       `json:"pathStyle,omitempty"`
 }
@@ -224,6 +224,10 @@ func (m *manageAPI) updateSink(ctx context.Context, in *managePatchSinkIn) (*man
 			return nil, &registry.Invalid{Field: "credentials", Reason: "cannot be taken away"}
 		}
 		patch.Credentials = []byte(b.Credentials.Value)
+	}
+	// Google's clients show who they talk to a token that opens the bucket, and who names an address need not know the key that it comes of.
+	if e := patch.Endpoint; s.Type == export.TypeGCS && e != nil && *e != s.Endpoint && patch.Credentials == nil {
+		return nil, &registry.Invalid{Field: "endpoint", Reason: "of a GCLOUD is changed together with its credentials; give both"}
 	}
 	if err := m.exports.CheckChange(ctx, s, patch); err != nil {
 		return nil, manageStoreRefused(err)
