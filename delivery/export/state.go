@@ -32,8 +32,7 @@ type plan struct {
 	Events int           `json:"events,omitempty"`
 	First  int64         `json:"first,omitempty"` // when its first event was accepted, Unix milliseconds
 	Upload string        `json:"upload"`
-	// Prefix is the exporter's as of then: it may be changed while the object is being made. nil: of a landing, which has none, or
-	// planned before prefixes could be changed.
+	// Prefix is the exporter's as of then: it may be changed while the object is being made. nil: planned before prefixes could be.
 	Prefix *string `json:"prefix,omitempty"`
 }
 

@@ -17,7 +17,7 @@ var machineRights = netip.MustParseAddr("fd00:ec2::254")
 
 // newTransport reaches a store wherever it lies, in private networks too, but not at link-local addresses: on a cloud's machine
 // they give the machine's own rights to who asks from it, and whoever may make a sink is not to ask in its name. The address is
-// checked when it is dialled, whatever name stood for it and wherever a store's answer leads.
+// checked when it is dialed, whatever name stood for it and wherever a store's answer leads.
 func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.ResponseHeaderTimeout = time.Minute

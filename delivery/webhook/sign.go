@@ -84,8 +84,8 @@ func Sign(keys []Key, id string, at time.Time, body []byte) string {
 	return string(dst)
 }
 
-// Verify tells whether a message was signed with a secret (as it is shown, or its public key), not more than five minutes away from now; the zero now does
-// not look at the time. Comparison takes constant time. Errors: ErrSecret, ErrHeaders, ErrSignature, ErrTimestamp.
+// Verify tells whether a message was signed with a secret (as it is shown, or its public key), not more than five minutes away from now; the
+// zero now does not look at the time. Comparison takes constant time. Errors: ErrSecret, ErrHeaders, ErrSignature, ErrTimestamp.
 func Verify(secret string, header http.Header, body []byte, now time.Time) error {
 	key, err := parseVerifying(secret)
 	if err != nil {

@@ -29,10 +29,11 @@
 // # A full disk
 //
 // The embedded log stops taking events while there is still Config.MinFree (ErrDiskFull), and cells at a quarter of that,
-// so that an operator can delete streams to make room, and holds a ballast of at most 64 MiB that makes way for deletions. A disk that others fill all the same leaves the server unable to write until its
-// files are opened anew, also when there is room again. So when all that is handed to it has failed for seconds and the
-// disk is not low, the server is restarted within the process, which to its connections is one that was lost: what a
-// crash can leave is what this leaves, and is resolved alike. Ready says so meanwhile.
+// so that an operator can delete streams to make room, and holds a ballast of at most 64 MiB that makes way for
+// deletions. A disk that others fill all the same leaves the server unable to write until its files are opened anew, also
+// when there is room again. So when all that is handed to it has failed for seconds and the disk is not low, the server
+// is restarted within the process, which to its connections is one that was lost: what a crash can leave is what this
+// leaves, and is resolved alike. Ready says so meanwhile.
 //
 // # Names
 //

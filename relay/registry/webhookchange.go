@@ -145,7 +145,8 @@ func (r *Registry) changeWebhook(ctx context.Context, id string, do func(s *Snap
 	return nil, ErrNotFound
 }
 
-// RotateWebhookSecret gives a webhook a new signing secret, with its public key where it has one; the one it had signs beside it for another 24 hours, until the time returned.
+// RotateWebhookSecret gives a webhook a new signing secret, with its public key where it has one; the one it had signs beside it for another
+// 24 hours, until the time returned.
 func (r *Registry) RotateWebhookSecret(ctx context.Context, id, secret, public string) (until time.Time, err error) {
 	sealed, err := r.sealWebhook(id, "secret", secret)
 	if err != nil {
