@@ -49,10 +49,11 @@ func (e *exporter) view() string {
 func (e *exporter) Run(ctx context.Context, c *delivery.Claim) error {
 	due, end := e.metrics.working(e.name)
 	defer end()
-	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2),
-		backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
+	var lost loss
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(e.retry), backoff.WithMultiplier(2),
+		backoff.WithMaxInterval(30*e.retry), backoff.WithMaxElapsedTime(0))
 	for {
-		progress, err := e.session(ctx, c, due)
+		progress, err := e.session(ctx, c, due, &lost)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -71,7 +72,7 @@ func (e *exporter) Run(ctx context.Context, c *delivery.Claim) error {
 }
 
 // session opens the store and makes objects until ctx ends or something goes wrong. progress: it made one.
-func (e *exporter) session(ctx context.Context, c *delivery.Claim, due *due) (progress bool, err error) {
+func (e *exporter) session(ctx context.Context, c *delivery.Claim, due *due, lost *loss) (progress bool, err error) {
 	s, err := decodeState(c.State(), e.start)
 	if err != nil {
 		return false, err
@@ -79,13 +80,15 @@ func (e *exporter) session(ctx context.Context, c *delivery.Claim, due *due) (pr
 	if s.Plan != nil {
 		due.at.Store(s.Plan.Window)
 	}
+	w := work{exporter: e, claim: c, state: s, repeat: s.Plan != nil, lost: lost}
+	w.expire(ctx) // also while the store is away
 	store, err := e.open()
 	if err != nil {
 		e.metrics.objects.WithLabelValues(e.name, resultFailed).Inc()
 		return false, err
 	}
 	defer store.Close()
-	w := work{exporter: e, claim: c, store: store, state: s, repeat: s.Plan != nil}
+	w.store = store
 	if s.Sealed != "" {
 		w.seal(s.Sealed)
 	}
@@ -95,6 +98,7 @@ func (e *exporter) session(ctx context.Context, c *delivery.Claim, due *due) (pr
 				return progress, err
 			}
 			progress = true
+			w.toldLost()
 			continue
 		}
 		wait, err := w.plan(ctx)
@@ -133,6 +137,7 @@ type work struct {
 	claim  *delivery.Claim
 	store  Store
 	state  state
+	lost   *loss
 	repeat bool // the plan may have been begun before: by a session that broke off, or by one that was killed
 }
 
@@ -147,6 +152,7 @@ func (w *work) commit(s state) error {
 
 // plan looks for the next object and stores the plan for it. wait: there is none before.
 func (w *work) plan(ctx context.Context) (wait time.Time, err error) {
+	w.expire(ctx)
 	f, err := w.scan(ctx, w.state, w.now())
 	switch {
 	case err != nil:
@@ -158,7 +164,7 @@ func (w *work) plan(ctx context.Context) (wait time.Time, err error) {
 		return wait, w.commit(s)
 	case f.wait.IsZero():
 		// Nothing of it is shown. If this is lost it is only looked at again.
-		w.state = w.state.passed(f.to)
+		w.state = w.state.passed(f.to, w.index(ctx, f.to))
 		w.claim.Save(w.state.encode())
 	}
 	return f.wait, nil
@@ -171,6 +177,8 @@ func (w *work) export(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	w.expire(ctx) // it may have waited for its turn
+	index := w.index(ctx, w.state.Plan.To)
 	result, err := w.produce()
 	if err != nil {
 		w.metrics.objects.WithLabelValues(w.name, resultFailed).Inc()
@@ -179,7 +187,7 @@ func (w *work) export(ctx context.Context) error {
 	if result != "" {
 		w.metrics.objects.WithLabelValues(w.name, result).Inc()
 	}
-	events, s := w.state.Plan.Events, w.state.behind()
+	events, s := w.state.Plan.Events, w.state.behind(index)
 	if err := w.commit(s); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ const (
 	// node took them.
 	defaultSettle = time.Second
 	defaultPoll   = time.Second
+	defaultRetry  = time.Second
 	defaultMemory = 128 << 20
 	// perSink bounds the objects on their way to one sink, so that a slow one leaves room for the others.
 	perSink = 4
@@ -57,6 +58,8 @@ type Config struct {
 	Settle time.Duration
 	// Poll is how often the clock is looked at while there is nothing to do (default 1 s).
 	Poll time.Duration
+	// Retry is how long after an export broke off it begins again (default 1 s), twice as long each time up to 30 times that.
+	Retry time.Duration
 	// Now is the clock (default time.Now). It must be the one that events are accepted by.
 	Now func() time.Time
 	// Open opens stores; nil: those of this package.
@@ -77,6 +80,7 @@ type Exports struct {
 	memory    int64
 	settle    time.Duration
 	poll      time.Duration
+	retry     time.Duration
 	now       func() time.Time
 	log       *slog.Logger
 	metrics   *metrics
@@ -96,7 +100,7 @@ type slot struct {
 func New(cfg Config) (*Exports, error) {
 	x := &Exports{
 		engine: cfg.Engine, relay: cfg.Relay, registry: cfg.Registry, runner: cfg.Runner,
-		open: cfg.Open, landing: cfg.Landing, maxObject: cfg.MaxObject, settle: cfg.Settle, poll: cfg.Poll, now: cfg.Now, log: cfg.Log,
+		open: cfg.Open, landing: cfg.Landing, maxObject: cfg.MaxObject, settle: cfg.Settle, poll: cfg.Poll, retry: cfg.Retry, now: cfg.Now, log: cfg.Log,
 		memory: cfg.Memory, slots: map[string]*slot{},
 	}
 	if x.memory <= 0 {
@@ -114,6 +118,9 @@ func New(cfg Config) (*Exports, error) {
 	}
 	if x.poll <= 0 {
 		x.poll = defaultPoll
+	}
+	if x.retry <= 0 {
+		x.retry = defaultRetry
 	}
 	if x.now == nil {
 		x.now = time.Now

@@ -17,11 +17,9 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tidwall/gjson"
 	"github.com/ugorji/go/codec"
 
-	"sluice/delivery"
 	"sluice/delivery/export"
 	"sluice/relay"
 	"sluice/relay/registry"
@@ -215,18 +213,6 @@ func TestLandingXML(t *testing.T) {
 	if page, err := x.Unparsable(t.Context(), st, day.AddDate(0, 0, 1), 0, 2); err != nil || len(page) != 0 {
 		t.Errorf("%v, %v", page, err)
 	}
-}
-
-// exports is exporting whose Exports can be asked; it runs until the test ends.
-func (w *world) exports(cfg export.Config) *export.Exports {
-	w.t.Helper()
-	runner := delivery.New(w.engine.Cells(), delivery.Config{Alone: true, Grace: time.Millisecond, Log: quiet})
-	cfg.Engine, cfg.Relay, cfg.Registry, cfg.Runner = w.engine, w.relay, w.registry, runner
-	cfg.Now, cfg.Poll, cfg.Log, cfg.Metrics = w.clock.Now, 2*time.Millisecond, quiet, prometheus.NewRegistry()
-	x, err := export.New(cfg)
-	must(w.t, err)
-	w.t.Cleanup(run(w.t, runner.Run, x.Run))
-	return x
 }
 
 // Landed files are found by day and hour, and opened by name with where they came from; packed ones hold the same.

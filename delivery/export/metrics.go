@@ -18,9 +18,13 @@ const (
 	resultForeign = "foreign" // the name belonged to another's object; the next one is taken
 )
 
+// reasonExpired is the one reason of sluice_export_undelivered_events_total: the events left the log before they were in an object.
+const reasonExpired = "expired"
+
 // metrics are this package's.
 type metrics struct {
 	objects   *prometheus.CounterVec
+	lost      *prometheus.CounterVec
 	delivered *prometheus.CounterVec
 	lag       *prometheus.Desc
 	now       func() time.Time
@@ -64,6 +68,9 @@ func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, erro
 		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_export_objects_total", Help: "Objects that exporters made or tried to, by exporter (project/stream/name; of the landing files of payloads project/stream) and result.",
 		}, []string{"exporter", "result"}),
+		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_export_undelivered_events_total", Help: "Events that no object has, before consent, by exporter (as in sluice_export_objects_total): expired, because they left the log first.",
+		}, []string{"exporter", "reason"}),
 		lag: prometheus.NewDesc("sluice_export_lag_seconds",
 			"How long ago the oldest window ended whose events are not all in objects; 0: all are.", []string{"exporter"}, nil),
 		now: now, due: map[string]*due{}, streams: map[series]struct{}{},
@@ -72,10 +79,12 @@ func newMetrics(reg prometheus.Registerer, now func() time.Time) (*metrics, erro
 	if m.delivered, err = delivery.DeliveredEvents(reg); err != nil || reg == nil {
 		return m, err
 	}
-	if err := reg.Register(m.objects); err != nil {
-		return nil, err
+	for _, c := range []prometheus.Collector{m.objects, m.lost, m} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
 	}
-	return m, reg.Register(m)
+	return m, nil
 }
 
 // Describe and Collect make the lag a metric that grows while nothing happens.
@@ -113,4 +122,5 @@ func (m *metrics) working(name string) (d *due, end func()) {
 // gone drops what was counted of an exporter that does not exist any more.
 func (m *metrics) gone(name string) {
 	m.objects.DeletePartialMatch(prometheus.Labels{"exporter": name})
+	m.lost.DeletePartialMatch(prometheus.Labels{"exporter": name})
 }

@@ -19,6 +19,12 @@ type state struct {
 	Plan *plan `json:"plan,omitempty"`
 	// Sealed is the upload of the last object, whose traces may still be in the store.
 	Sealed string `json:"sealed,omitempty"`
+	// Index is Position's index in the stream, so that what leaves the log before it is in an object can be counted afterwards; nil: not known.
+	Index *uint64 `json:"index,omitempty"`
+	// End is the index of the last event that the log was seen to hold.
+	End *uint64 `json:"end,omitempty"`
+	// Expired is how many events have left the log before they were in an object, in all.
+	Expired uint64 `json:"expired,omitempty"`
 }
 
 // plan is one object: which events under which name.
@@ -60,10 +66,13 @@ func (s state) encode() []byte {
 	return text
 }
 
-// behind is the state when the planned object is stored.
-func (s state) behind() state {
+// behind is the state when the planned object is stored. index is that of the plan's end.
+func (s state) behind(index *uint64) state {
 	p := s.Plan
-	next := state{Version: s.Version, Position: p.To, Window: p.Window, Sealed: p.Upload}
+	next := state{Version: s.Version, Position: p.To, Index: index, Window: p.Window, Sealed: p.Upload, End: s.End, Expired: s.Expired}
+	if s.Position > p.To { // more than the plan's events have left the log meanwhile
+		next.Position, next.Index = s.Position, s.Index
+	}
 	if p.More {
 		next.Next = p.Index + 1
 	}
@@ -71,7 +80,7 @@ func (s state) behind() state {
 }
 
 // passed is the state when there was nothing to show up to an offset.
-func (s state) passed(to engine.Offset) state {
-	s.Position, s.Plan = to, nil
+func (s state) passed(to engine.Offset, index *uint64) state {
+	s.Position, s.Index, s.Plan = to, index, nil
 	return s
 }

@@ -164,6 +164,20 @@ func (w *world) bulk(st *registry.Stream, body []byte, n int) {
 // exporting runs all exporters of the world, as a node would, until stop is called; what is in hand then is cut.
 func (w *world) exporting(cfg export.Config) (stop func()) {
 	w.t.Helper()
+	_, stop = w.begin(cfg)
+	return stop
+}
+
+// exports is exporting whose Exports can be asked; it runs until the test ends.
+func (w *world) exports(cfg export.Config) *export.Exports {
+	w.t.Helper()
+	x, stop := w.begin(cfg)
+	w.t.Cleanup(stop)
+	return x
+}
+
+func (w *world) begin(cfg export.Config) (x *export.Exports, stop func()) {
+	w.t.Helper()
 	runner := delivery.New(w.engine.Cells(), delivery.Config{Alone: true, Grace: time.Millisecond, Log: quiet})
 	cfg.Engine, cfg.Relay, cfg.Registry, cfg.Runner = w.engine, w.relay, w.registry, runner
 	cfg.Now, cfg.Poll, cfg.Log = w.clock.Now, 2*time.Millisecond, quiet
@@ -172,7 +186,7 @@ func (w *world) exporting(cfg export.Config) (stop func()) {
 	}
 	x, err := export.New(cfg)
 	must(w.t, err)
-	return sync.OnceFunc(run(w.t, runner.Run, x.Run))
+	return x, sync.OnceFunc(run(w.t, runner.Run, x.Run))
 }
 
 // place is where a test exports to.

@@ -426,8 +426,8 @@ func (r *run) expire(ctx context.Context) error {
 		return fmt.Errorf("bounds of the stream: %w", err)
 	}
 	at := min(max(r.state.Position, first), last)
-	if at == r.state.Mark {
-		return nil
+	if at == r.state.Mark || first == last && r.state.Mark != 0 {
+		return nil // a log that holds nothing of the stream knows of no number: with the next event it does
 	}
 	index, err := e.Index(ctx, log, at)
 	if err != nil {

@@ -17,11 +17,12 @@ const manageMaxConsumers = 1000
 
 // manageConsumer is somebody who gets a stream's events.
 type manageConsumer struct {
-	Kind     string      `json:"kind" enum:"ndjson,sse,websocket,airship,webhook,exporter" doc:"How: over a connection to this node, or delivered by a webhook or an exporter."`
-	Name     string      `json:"name,omitempty" example:"by-hand-hook" doc:"The webhook's or exporter's; connections have none."`
+	Kind     string      `json:"kind" enum:"ndjson,sse,websocket,airship,webhook,exporter,landing" doc:"How: over a connection to this node, delivered by a webhook or an exporter, or as the files that a payload stream lands in."`
+	Name     string      `json:"name,omitempty" example:"by-hand-hook" doc:"The webhook's or exporter's; connections and landings have none."`
 	Stream   string      `json:"stream" example:"by-hand-2"`
 	Position manageCount `json:"position" example:"\"90067\"" doc:"The offset up to which everything was written to it, or left out as consent or its filter has it."`
 	Lag      uint64      `json:"lag" doc:"Events of the source's log behind that position, before consent and filter."`
+	Expired  uint64      `json:"expired,omitempty" doc:"Of an exporter or a landing: events that left the log before they were in an object, in all, before consent, because its sink was away for longer than the stream keeps them."`
 }
 
 type manageConsumersIn struct {
@@ -37,7 +38,7 @@ func (m *manageAPI) registerConsumers(api huma.API) {
 	manageRegister(m, api, huma.Operation{
 		OperationID: "list-consumers", Method: http.MethodGet, Path: "/v1/consumers/{stream}", Tags: []string{"streams"},
 		Summary: "List who gets a stream's events now, and how far each has come",
-		Description: "The readers connected to this node, the stream's webhooks and its exporters, those furthest behind first; at most 1,000. " +
+		Description: "The readers connected to this node, the stream's webhooks, its exporters and where its payloads land, those furthest behind first; at most 1,000. " +
 			"Who reads a derived stream is listed with that one.",
 	}, m.listConsumers)
 }
@@ -50,6 +51,7 @@ func (m *manageAPI) listConsumers(ctx context.Context, in *manageConsumersIn) (*
 	type consumer struct {
 		kind, name string
 		at         engine.Offset
+		expired    uint64
 	}
 	var all []consumer
 	if m.conns != nil {
@@ -62,7 +64,16 @@ func (m *manageAPI) listConsumers(ctx context.Context, in *manageConsumersIn) (*
 		return nil, err
 	}
 	for _, d := range delivered {
-		all = append(all, consumer{d.kind, d.name, d.reached})
+		all = append(all, consumer{d.kind, d.name, d.reached, d.expired})
+	}
+	if m.exports != nil {
+		landing, ok, err := m.exports.ReachedLanding(ctx, st)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			all = append(all, consumer{kind: "landing", at: landing.Reached, expired: landing.Expired})
+		}
 	}
 	slices.SortFunc(all, func(a, b consumer) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name))
@@ -78,7 +89,7 @@ func (m *manageAPI) listConsumers(ctx context.Context, in *manageConsumersIn) (*
 	}
 	out := &manageConsumersOut{Body: []manageConsumer{}}
 	for i, c := range all {
-		out.Body = append(out.Body, manageConsumer{Kind: c.kind, Name: c.name, Stream: st.Name, Position: manageCount(c.at), Lag: lags[i]})
+		out.Body = append(out.Body, manageConsumer{Kind: c.kind, Name: c.name, Stream: st.Name, Position: manageCount(c.at), Lag: lags[i], Expired: c.expired})
 	}
 	return out, nil
 }
@@ -87,6 +98,7 @@ func (m *manageAPI) listConsumers(ctx context.Context, in *manageConsumersIn) (*
 type manageOnward struct {
 	kind, name     string
 	start, reached engine.Offset
+	expired        uint64            // of an exporter
 	hook           *registry.Webhook // nil: an exporter
 }
 
@@ -108,7 +120,7 @@ func (m *manageAPI) delivered(ctx context.Context, snap *registry.Snapshot, st *
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, manageOnward{kind: "exporter", name: e.Name, start: e.Start, reached: at})
+			all = append(all, manageOnward{kind: "exporter", name: e.Name, start: e.Start, reached: at.Reached, expired: at.Expired})
 		}
 	}
 	return all, nil

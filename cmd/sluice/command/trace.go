@@ -11,7 +11,7 @@ import (
 )
 
 var consumerColumns = []column{
-	{"KIND", "kind"}, {"NAME", "name"}, {"STREAM", "stream"}, {"POSITION", "position"}, {"LAG", "lag"},
+	{"KIND", "kind"}, {"NAME", "name"}, {"STREAM", "stream"}, {"POSITION", "position"}, {"LAG", "lag"}, {"EXPIRED", "expired"},
 }
 
 // traceColumns are those of a row for each consumer of an event.
