@@ -25,11 +25,10 @@ func (w *work) expire(ctx context.Context) {
 	// A log that holds nothing of the stream knows of no number: what it held when it was looked at last is what it has lost.
 	empty := first == last
 	if !empty {
-		if end := w.index(ctx, last); end != nil && *end > 0 { // 0: it was emptied since
-			seen := w.state.End == nil || *w.state.End != *end
-			if w.state.End = end; seen {
-				w.claim.Save(w.state.encode())
-			}
+		// Less than before comes of an answer that retention overtook.
+		if end := w.index(ctx, last); end != nil && (w.state.End == nil || *end > *w.state.End) {
+			w.state.End = end
+			w.claim.Save(w.state.encode())
 		}
 	}
 	if w.state.Position >= first {

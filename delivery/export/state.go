@@ -70,6 +70,9 @@ func (s state) encode() []byte {
 func (s state) behind(index *uint64) state {
 	p := s.Plan
 	next := state{Version: s.Version, Position: p.To, Index: index, Window: p.Window, Sealed: p.Upload, End: s.End, Expired: s.Expired}
+	if index != nil && s.Index != nil && *index < *s.Index {
+		next.End = index // the log, emptied and begun anew, counts from another beginning
+	}
 	if s.Position > p.To { // more than the plan's events have left the log meanwhile
 		next.Position, next.Index = s.Position, s.Index
 	}
