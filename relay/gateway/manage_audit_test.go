@@ -58,7 +58,9 @@ func TestManageAudit(t *testing.T) {
 	}
 	w.call(400, "GET", "/v1/audit?before=x", "")
 	w.call(400, "GET", "/v1/audit?limit=0", "")
-	w.call(400, "GET", "/v1/audit?from=yesterday", "")
+	if a := w.call(400, "GET", "/v1/audit?from=yesterday", ""); a.message() != "query parameter from: must be a time such as 2026-11-20T00:00:00Z" {
+		t.Errorf("a time that is none: %s", a.message())
+	}
 	// A user sees the project's entries and not those of no project.
 	session, err := w.reg.Login(t.Context(), "ann@example.com", "the password of Ann")
 	w.must(err)

@@ -193,7 +193,7 @@ func manageShowCouriers(all []*registry.Courier) []manageCourier {
 func manageShowRun(r load.RunState) manageRun {
 	return manageRun{
 		RunID: r.ID, Courier: r.Courier, Date: r.Date, State: r.State, Files: r.Files, FilesDone: r.FilesDone, Rows: r.Rows, FailedRows: r.FailedRows,
-		Error: r.Error, StartedAt: r.Started.Truncate(time.Millisecond), EndedAt: r.Ended.Truncate(time.Millisecond),
+		Error: r.Error, StartedAt: manageTime(r.Started), EndedAt: manageTime(r.Ended),
 	}
 }
 

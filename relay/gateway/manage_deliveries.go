@@ -118,16 +118,19 @@ func (m *manageAPI) registerDeliveries(api huma.API) {
 	}, m.rotateWebhook)
 }
 
+// manageTime is a time as all are shown: UTC, in milliseconds.
+func manageTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
 func manageShowDelivery(a webhook.Attempt) manageDelivery {
 	out := manageDelivery{
-		ID: a.ID, At: a.At.UTC(), Events: a.Events, Attempt: a.Number, Result: manageOr(a.Failure, "delivered"),
+		ID: a.ID, At: manageTime(a.At), Events: a.Events, Attempt: a.Number, Result: manageOr(a.Failure, "delivered"),
 		DurationMs: float64(a.Took.Microseconds()) / 1000, Parked: a.Parked, Replay: a.Replay, Status: manageStatus(a.Status),
 	}
 	if a.Last != 0 {
 		out.FirstOffset, out.LastOffset = a.First.String(), a.Last.String()
 	}
 	if !a.Next.IsZero() {
-		next := a.Next.UTC()
+		next := manageTime(a.Next)
 		out.NextAttemptAt = &next
 	}
 	return out
@@ -161,7 +164,7 @@ func manageShowDead(letters []webhook.DeadLetter) []manageDeadLetter {
 	for _, d := range letters {
 		out = append(out, manageDeadLetter{
 			ID: d.ID, FirstOffset: d.First.String(), LastOffset: d.Last.String(), Events: d.Events, Attempts: d.Attempts,
-			FailingFrom: d.Since.UTC(), ParkedAt: d.At.UTC(), Status: manageStatus(d.Status), Reason: d.Failure,
+			FailingFrom: manageTime(d.Since), ParkedAt: manageTime(d.At), Status: manageStatus(d.Status), Reason: d.Failure,
 		})
 	}
 	return out
@@ -250,7 +253,7 @@ func (m *manageAPI) rotateWebhook(ctx context.Context, in *manageRotateIn) (*man
 	if err != nil {
 		return nil, err
 	}
-	return &manageRotateOut{manageRotated{Secret: secret, PublicKey: public, OldSignsFor: until.UTC()}}, nil
+	return &manageRotateOut{manageRotated{Secret: secret, PublicKey: public, OldSignsFor: manageTime(until)}}, nil
 }
 
 // manageSigning gives the secret that was asked for, or makes one of a kind (empty: of that of the former, whose public key is given), and

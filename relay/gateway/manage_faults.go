@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
@@ -90,6 +91,8 @@ func manageRule(said, where string) string {
 		return manageKinds(where)
 	case "invalid boolean":
 		return "must be true or false"
+	case "invalid date/time for format " + time.RFC3339Nano:
+		return "must be a time such as 2026-11-20T00:00:00Z"
 	}
 	for _, r := range manageRules {
 		if rest, ok := strings.CutPrefix(said, r.theirs); ok {

@@ -126,6 +126,9 @@ type manageAnswer struct {
 	json   any
 }
 
+// finerTime is a time with more than milliseconds.
+var finerTime = regexp.MustCompile(`[0-9]T[0-9:]{8}\.[0-9]{4,}`)
+
 // send makes a request to path, which is percent-encoded already, with a token ("": none) and a body ("": none).
 func (w *manageWorld) send(method, path, token, body string, headers ...string) manageAnswer {
 	w.t.Helper()
@@ -155,6 +158,9 @@ func (w *manageWorld) send(method, path, token, body string, headers ...string) 
 			w.t.Fatalf("%s %s: the answer is not JSON: %s", method, path, text)
 		}
 		w.doc.check(w.t, method, req.URL.EscapedPath(), a)
+		if fine := finerTime.FindString(a.text); fine != "" {
+			w.t.Errorf("%s %s: a time is shown finer than all others: %s", method, path, fine)
+		}
 	}
 	return a
 }
