@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/relay/consent"
+	"sluice/relay/registry"
 )
 
 // reason is why an event is not shown, or not stored again: a closed set.
@@ -42,7 +43,7 @@ func newDrops(reg prometheus.Registerer, live func() map[string]bool) *drops {
 		live: live, streams: map[string]*dropCounts{},
 		desc: prometheus.NewDesc("sluice_dropped_events_total",
 			"Events that readers of a stream were not shown, by reason: consent, filter, subset or unparsable. Each decision counts once: "+
-				"one for all who follow the stream live with the same filter and format, one more for each that reads the log alone. "+
+				"one for all who follow the stream live with the same filter and format, one more for each that reads the log alone, exporters among them. "+
 				"Reason duplicate: events that were accepted and not stored again, for their ids were.",
 			[]string{"stream", "reason"}, nil),
 	}
@@ -140,6 +141,14 @@ func (v *view) dropReason() reason {
 		return droppedUnparsable
 	}
 	return droppedConsent
+}
+
+// Withheld counts events that a stream's consent rule kept from somebody who reads the log by other means than a Reader: an exporter, which
+// decides by itself which events are its. Each decision is to be told once, however often what came of it is repeated.
+func (r *Relay) Withheld(st *registry.Stream, events int) {
+	if events > 0 {
+		r.drops.of(st.Name).add(droppedConsent, events)
+	}
 }
 
 // takeDropped is how many events the view did not show since it was asked last.

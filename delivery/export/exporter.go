@@ -161,12 +161,16 @@ func (w *work) plan(ctx context.Context) (wait time.Time, err error) {
 		s := w.state
 		s.Plan, s.Sealed = f.plan, ""
 		w.repeat = false
-		return wait, w.commit(s)
+		if err := w.commit(s); err != nil {
+			return wait, err
+		}
 	case f.wait.IsZero():
 		// Nothing of it is shown. If this is lost it is only looked at again.
 		w.state = w.state.passed(f.to, w.index(ctx, f.to))
 		w.claim.Save(w.state.encode())
 	}
+	// Here and not where they are written: a plan is made once, and written until it is in the store.
+	w.relay.Withheld(w.stream, f.withheld)
 	return f.wait, nil
 }
 

@@ -17,6 +17,8 @@ type finding struct {
 	plan *plan         // an object to make, or
 	to   engine.Offset // everything up to here is passed over, for nothing of it is shown, or
 	wait time.Time     // there is nothing to do before
+
+	withheld int // of the events up to the plan's end or to, those that consent keeps back
 }
 
 // scan looks for the next object: the events behind the position that were accepted before the end of their window. A window is decided by
@@ -61,6 +63,7 @@ type scanner struct {
 	to     engine.Offset // the last event of the object
 	bytes  int64
 	events int
+	held   int   // events that consent keeps back
 	first  int64 // when the first event was accepted, Unix milliseconds
 	more   bool
 	done   bool
@@ -90,6 +93,8 @@ func (sc *scanner) take(o engine.Offset, r *engine.Record) bool {
 		}
 		sc.bytes += size
 		sc.events++
+	} else {
+		sc.held++
 	}
 	sc.to = o
 	return true
@@ -120,12 +125,12 @@ func (sc *scanner) finding() finding {
 	case !sc.wait.IsZero():
 		return finding{wait: sc.wait}
 	case sc.events > 0:
-		return finding{plan: &plan{
+		return finding{withheld: sc.held, plan: &plan{
 			From: sc.state.Position, To: sc.to, Window: sc.window, Index: sc.index, More: sc.more, Bytes: sc.bytes, Events: sc.events, First: sc.first,
 			Upload: uuid.NewString(), Prefix: &sc.e.prefix,
 		}}
 	case sc.to > sc.state.Position:
-		return finding{to: sc.to}
+		return finding{withheld: sc.held, to: sc.to}
 	}
 	// What is accepted from now on is in the window of now at the earliest.
 	return finding{wait: time.Unix(windowEnd(sc.now.UnixMilli(), sc.e.interval), 0).Add(sc.e.settle)}

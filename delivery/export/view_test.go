@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sluice/delivery/export"
 	"sluice/relay/registry"
 	"sluice/relay/sample"
@@ -60,6 +62,43 @@ func TestForgotten(t *testing.T) {
 		if !strings.Contains(text, `"uniqueIdentifier":"bob"`) || strings.Contains(text, "bob's secret") {
 			t.Errorf("bob's fields are %s", text)
 		}
+	}
+}
+
+// What consent keeps back from an exporter is counted, once for each event, however often its object is tried, also where there is none.
+func TestWithheld(t *testing.T) {
+	w, p := newWorld(t), folderPlace(t)
+	source := w.stream(registry.StreamSpec{Name: "people"})
+	st := w.stream(registry.StreamSpec{DerivedFrom: source.Name, Levels: []int{2}})
+	w.sink("out")
+	w.exporter(st, registry.ExporterSpec{})
+	var away atomic.Bool
+	away.Store(true)
+	reg := prometheus.NewRegistry()
+	defer w.exporting(export.Config{Metrics: reg, Retry: 5 * time.Millisecond, Open: func(to export.Target) (export.Store, error) {
+		store, err := p.open(to)
+		return &flaky{store, &away}, err
+	}})()
+	for _, event := range [][]byte{example("ann", 1), example("bob", 2), example("cyd", 0)} {
+		w.bulk(source, event, 1)
+	}
+	w.at(11 * time.Second)
+	until(t, "the object is tried three times", func() bool {
+		return counted(t, reg, "sluice_export_objects_total", map[string]string{"exporter": "default/people-2/out-people-2", "result": "failed"}) > 2
+	})
+	away.Store(false)
+	until(t, "the object", func() bool { return len(p.objects()) == 1 })
+	w.bulk(source, example("dot", 1), 1)
+	w.at(21 * time.Second)
+	withheld := func() float64 {
+		return counted(t, w.counts, "sluice_dropped_events_total", map[string]string{"stream": st.Name, "reason": "consent"})
+	}
+	until(t, "all is counted", func() bool { return withheld() >= 3 })
+	w.bulk(source, example("eve", 2), 1)
+	w.at(31 * time.Second)
+	until(t, "the next object", func() bool { return len(p.objects()) == 2 })
+	if n := withheld(); n != 3 {
+		t.Errorf("%v events are counted as kept back, want 3", n)
 	}
 }
 

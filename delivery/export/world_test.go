@@ -52,6 +52,7 @@ type world struct {
 	engine   *engine.Engine
 	relay    *relay.Relay
 	registry *registry.Registry
+	counts   *prometheus.Registry // of the relay
 	sent     int
 }
 
@@ -60,7 +61,7 @@ var began = time.Date(2030, 1, 1, 12, 0, 0, 500e6, time.UTC)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: began}}
+	w := &world{t: t, clock: &clock{now: began}, counts: prometheus.NewRegistry()}
 	dir := t.TempDir()
 	var err error
 	w.engine, err = engine.Open(t.Context(), engine.Config{Dir: filepath.Join(dir, "log"), Durability: "os", MinFree: 1 << 20, Log: quiet})
@@ -69,7 +70,7 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	w.registry, err = registry.Open(t.Context(), w.engine, vault, registry.Config{MinInterval: time.Second, Log: quiet})
 	must(t, err)
-	w.relay = relay.New(w.engine, vault, w.registry, relay.Config{Now: w.clock.Now, Log: quiet})
+	w.relay = relay.New(w.engine, vault, w.registry, relay.Config{Now: w.clock.Now, Log: quiet, Metrics: w.counts})
 	stop := run(t, w.engine.Run, vault.Run, w.registry.Run, w.relay.Run)
 	t.Cleanup(func() {
 		stop()
