@@ -50,6 +50,8 @@ type source struct {
 	events  uint64
 	bytes   uint64
 
+	givenUp []blockID // ends of batches behind expect of which it is not known whether they are stored
+
 	sealedEvents, sealedBytes uint64 // the totals with the blocks in flight
 	expected, asked           bool   // marks of one publish, one look at the log
 }

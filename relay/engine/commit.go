@@ -122,6 +122,7 @@ func (w *writer) commit(blocks []*pending) {
 		if answered(blocks) {
 			// Nothing is stored (learn has just looked) and nobody waits: a late copy would only be a double of
 			// what its producer has sent again.
+			w.giveUp(blocks)
 			return
 		}
 		w.seal(blocks)
@@ -156,6 +157,7 @@ func (w *writer) settle(blocks []*pending, first uint64) {
 	for i, p := range blocks {
 		src := p.of
 		src.expect, src.events, src.bytes = first+uint64(i), src.sealedEvents, src.sealedBytes
+		src.givenUp = nil
 		w.tell(p)
 		w.answer(p, src.expect, nil)
 	}

@@ -114,6 +114,71 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// TestStoredBetweenTwoLooks: a commit that the log stores while it is being looked for is found, not taken for somebody else's
+// and stored again under another name.
+func TestStoredBetweenTwoLooks(t *testing.T) {
+	e := openHere(t)
+	w := e.writers[0]
+	ids := []StreamID{{1}, {2}}
+	w.commit(blocksOf(t, w, ids, "before"))
+	late := blocksOf(t, w, ids, "late")
+	if err := w.learn(late); err != nil {
+		t.Fatal(err)
+	}
+	w.seal(late)
+	ends, err := w.ends(late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := w.publish(late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, err := w.judge(late, ends); err != nil || first != last-1 {
+		t.Errorf("found at %d, %v; stored at %d", first, err, last-1)
+	}
+	if w.node != e.node {
+		t.Error("the writer took another name")
+	}
+}
+
+// TestGivenUpAndStored: blocks that nobody waited for any more, and that the log stored after all, are this writer's own: it goes
+// on behind them under its name, and the totals count them.
+func TestGivenUpAndStored(t *testing.T) {
+	e := openHere(t)
+	w := e.writers[0]
+	ids := []StreamID{{1}, {2}}
+	w.commit(blocksOf(t, w, ids, "before"))
+	late := append(blocksOf(t, w, ids, "late 1"), blocksOf(t, w, ids, "late 2")...)
+	lost := blocksOf(t, w, ids, "lost")
+	var onTheirWay []*pending // a commit gives the memory of its blocks back
+	for _, blocks := range [][]*pending{late, lost} {
+		w.seal(blocks)
+		for _, p := range blocks {
+			p.sent, p.over = true, true
+			if &blocks[0] == &late[0] {
+				onTheirWay = append(onTheirWay, &pending{of: p.of, id: p.id, stored: bytes.Clone(p.stored)})
+			}
+		}
+		w.commit(blocks)
+	}
+	if _, err := w.publish(onTheirWay); err != nil {
+		t.Fatal(err)
+	}
+	w.commit(blocksOf(t, w, ids, "after"))
+	for _, id := range ids {
+		if got := fmt.Sprint(idsIn(t, e, id)); got != "[before late 1 late 2 after]" {
+			t.Errorf("stored %v", got)
+		}
+		if o, err := e.SeekBack(t.Context(), Stream{ID: id}, 3); err != nil || o.Seq() > 2 {
+			t.Errorf("the last 3 of 4: %v, %v", o, err)
+		}
+	}
+	if w.node != e.node {
+		t.Error("the writer took another name")
+	}
+}
+
 // TestSeveralBlocksOfOneStreamInABatch: only the first may be fenced, and each learns its own sequence.
 func TestSeveralBlocksOfOneStreamInABatch(t *testing.T) {
 	e := openHere(t)

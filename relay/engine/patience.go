@@ -44,6 +44,10 @@ func comingUp(err error) bool {
 	if errors.As(err, &refused) {
 		return refused.Code == 503 || refused.ErrorCode == codeNoPeers
 	}
+	var told *apiError
+	if errors.As(err, &told) {
+		return told.Code == 503 // servers that have no leader among them say so
+	}
 	for _, passing := range []error{nats.ErrNoServers, nats.ErrNoResponders, nats.ErrTimeout, jetstream.ErrNoStreamResponse, context.DeadlineExceeded, errLost} {
 		if errors.Is(err, passing) {
 			return true

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 )
 
@@ -62,13 +63,50 @@ func (w *writer) read(req getRequest) (stored, error) {
 // resolve finds out what became of blocks whose publish was refused or not answered. It returns the sequence of the
 // first when they are stored: they were one atomic publish, so one stored means all stored, one behind the other.
 // Otherwise none is, and the sources know again what to expect.
+func (w *writer) resolve(blocks []*pending) (first uint64, err error) {
+	ends, err := w.ends(blocks)
+	if err != nil {
+		return 0, err
+	}
+	return w.judge(blocks, ends)
+}
+
+// end is the last block of a subject; the zero header and sequence when there is none.
+type end struct {
+	header header
+	seq    uint64
+}
+
+// ends looks up where the subjects of some blocks end.
+func (w *writer) ends(blocks []*pending) (map[*source]end, error) {
+	ends := make(map[*source]end, len(blocks))
+	var sources []*source
+	for _, p := range blocks {
+		if _, known := ends[p.of]; !known {
+			ends[p.of] = end{}
+			sources = append(sources, p.of)
+		}
+	}
+	var mu sync.Mutex
+	err := each(sources, func(src *source) error {
+		h, seq, err := w.last(src.subject)
+		mu.Lock()
+		ends[src] = end{h, seq}
+		mu.Unlock()
+		return err
+	})
+	return ends, err
+}
+
+// judge is the second half of resolve. The order matters: a publish without an answer may be stored at any moment, and blocks
+// that came between the two looks are found by the second. The other way round they would be taken for somebody else's.
 //
 // The own block, if stored, is the first behind the expected sequence of its subject, whatever came after. No block
 // there means that this one is not stored: either the publish never arrived, or the expectation was wrong because the
-// subject was emptied (it counts from 0 again) or because another process writes under the same name. A publish that
-// is still on its way carries the old expectation: if it arrives first, the next attempt is refused and comes here
-// again; if it arrives second, it is refused itself.
-func (w *writer) resolve(blocks []*pending) (first uint64, err error) {
+// subject was emptied (it counts from 0 again), because blocks that were given up were stored after all, or because another
+// process writes under the same name. A publish that is still on its way carries the old expectation: if it arrives first, the
+// next attempt is refused and comes here again; if it arrives second, it is refused itself.
+func (w *writer) judge(blocks []*pending, ends map[*source]end) (first uint64, err error) {
 	head := blocks[0]
 	m, err := w.read(getRequest{Seq: head.of.expect + 1, Next: head.of.subject})
 	if err != nil && !errors.Is(err, errNone) {
@@ -79,40 +117,39 @@ func (w *writer) resolve(blocks []*pending) (first uint64, err error) {
 			return m.seq, nil
 		}
 	}
-	var sources []*source
-	for _, p := range blocks {
-		if !p.of.asked {
-			p.of.asked = true
-			sources = append(sources, p.of)
+	usurped := false
+	for src, at := range ends {
+		switch {
+		case at.seq == src.expect:
+		case at.seq == 0:
+			src.expect = 0 // emptied by retention; the totals go on
+		case slices.Contains(src.givenUp, at.header.id):
+			src.expect, src.events, src.bytes = at.seq, at.header.events, at.header.bytes
+		default:
+			usurped = true
 		}
 	}
-	defer func() {
-		for _, src := range sources {
-			src.asked = false
-		}
-	}()
-	var mu sync.Mutex
-	usurped := false
-	err = each(sources, func(src *source) error {
-		_, seq, err := w.last(src.subject)
-		if err != nil {
-			return err
-		}
-		switch seq {
-		case src.expect:
-		case 0:
-			src.expect = 0 // emptied by retention; the totals go on
-		default:
-			mu.Lock()
-			usurped = true
-			mu.Unlock()
-		}
-		return nil
-	})
-	if err == nil && usurped {
+	if usurped {
 		w.rename()
 	}
-	return 0, err
+	return 0, nil
+}
+
+// mostGivenUp bounds what a source remembers through a long outage. Of all that were given up under one expectation only one
+// can be stored, and it is likely one of the last.
+const mostGivenUp = 64
+
+// giveUp remembers blocks that nobody waits for any more: the log may store them yet, and they are then this writer's own.
+func (w *writer) giveUp(blocks []*pending) {
+	for i, p := range blocks {
+		if !p.sent || slices.ContainsFunc(blocks[i+1:], func(later *pending) bool { return later.of == p.of }) {
+			continue // of a batch the last block of a source is where its subject would end
+		}
+		if len(p.of.givenUp) == mostGivenUp {
+			p.of.givenUp = slices.Delete(p.of.givenUp, 0, 1)
+		}
+		p.of.givenUp = append(p.of.givenUp, p.id)
+	}
 }
 
 // rename gives the writer another name: somebody else writes under the present one, for example a copy of this

@@ -182,7 +182,7 @@ func getLeader(ctx context.Context, l *link, stream string, req getRequest) (sto
 		if answer.Err.Code == 404 && answer.Err.ErrCode == codeNoMessage {
 			return stored{}, errNone
 		}
-		return stored{}, answer.Err
+		return stored{}, unanswered(answer.Err)
 	}
 	if answer.Message == nil {
 		return stored{}, errNone
