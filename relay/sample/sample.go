@@ -50,12 +50,6 @@ func (g *Generator) Event(dst []byte, m Marker) ([]byte, string) {
 	return g.Example(dst, m), ExampleRef
 }
 
-// Line appends a random event of one of the two contracts and a newline.
-func (g *Generator) Line(dst []byte, m Marker) []byte {
-	dst, _ = g.Event(dst, m)
-	return append(dst, '\n')
-}
-
 // consents are the sets that producers send in practice: none, or everything up to a level.
 var consents = [...]string{"[]", "[0]", "[0,1]", "[0,1,2]", "[0,1,2,3]"}
 
