@@ -26,6 +26,11 @@ func TestManageWebhookHeadersMerge(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.patch, got, c.want)
 		}
 	}
+	for patch, want := range map[string]any{`{"authorization":"Basic x"}`: "****", `{"authorization":null}`: nil} {
+		if w.call(200, "PATCH", "/v1/webhooks/orders", patch); w.call(200, "GET", "/v1/webhooks/orders", "").at("authorization") != want {
+			t.Errorf("%s: %s", patch, w.call(200, "GET", "/v1/webhooks/orders", "").text)
+		}
+	}
 	w.call(200, "PATCH", "/v1/webhooks/orders", `{"headers":{"X-A":"1"}}`)
 	for patch, want := range map[string]string{
 		`{"headers":{"x-b":"1","X-B":"2"}}`:           "is there twice",

@@ -16,7 +16,7 @@ import (
 	"sluice/relay/registry"
 )
 
-// manageWebhook is a webhook. Its secret is shown when it is made, its authorization never.
+// manageWebhook is a webhook. Its secret is shown when it is made, its authorization never: only whether there is one.
 type manageWebhook struct {
 	ID          string            `json:"id" example:"wh-3k9c0q7m2x1v"`
 	Name        string            `json:"name" example:"orders"`
@@ -24,18 +24,20 @@ type manageWebhook struct {
 	Stream      string            `json:"stream" example:"web"`
 	URL         string            `json:"url" example:"https://example.com/events"`
 	Headers     map[string]string `json:"headers" nullable:"false"`
-	BatchSize   int               `json:"batchSize" enum:"1,5,10,15,20,30,50,100" doc:"1: each request is one event, a bare object; else an array of up to so many."`
-	Types       []string          `json:"types,omitempty" nullable:"false" doc:"The event types that are delivered; left out: all."`
-	Filters     manageFilters     `json:"filters,omitempty" doc:"As in a request to /api/events; left out: none."`
-	Ordering    string            `json:"ordering" enum:"fifo,key,none"`
-	Envelope    string            `json:"envelope" enum:"airship,none"`
-	Retry       []manageShortSpan `json:"retry" nullable:"false" doc:"The pauses before the second attempt, the third and so on; then the batch is a dead letter."`
-	Timeout     manageShortSpan   `json:"timeout" doc:"For one attempt, from connecting to the end of the answer's head."`
-	Enabled     bool              `json:"enabled"`
-	Reason      string            `json:"reason,omitempty" doc:"Why Sluice switched it off."`
-	CreatedAt   time.Time         `json:"createdAt"`
-	PublicKey   string            `json:"publicKey,omitempty" example:"whpk_…" doc:"What the signatures are checked with, where they are of the kind v1a."`
-	Secret      string            `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD" doc:"What deliveries are signed with (Standard Webhooks). Shown once, when it is made."`
+	// Authorization is manageSecret where there is one.
+	Authorization string            `json:"authorization,omitempty" example:"****" doc:"**** where deliveries carry the header Authorization; left out where they do not."`
+	BatchSize     int               `json:"batchSize" enum:"1,5,10,15,20,30,50,100" doc:"1: each request is one event, a bare object; else an array of up to so many."`
+	Types         []string          `json:"types,omitempty" nullable:"false" doc:"The event types that are delivered; left out: all."`
+	Filters       manageFilters     `json:"filters,omitempty" doc:"As in a request to /api/events; left out: none."`
+	Ordering      string            `json:"ordering" enum:"fifo,key,none"`
+	Envelope      string            `json:"envelope" enum:"airship,none"`
+	Retry         []manageShortSpan `json:"retry" nullable:"false" doc:"The pauses before the second attempt, the third and so on; then the batch is a dead letter."`
+	Timeout       manageShortSpan   `json:"timeout" doc:"For one attempt, from connecting to the end of the answer's head."`
+	Enabled       bool              `json:"enabled"`
+	Reason        string            `json:"reason,omitempty" doc:"Why Sluice switched it off."`
+	CreatedAt     time.Time         `json:"createdAt"`
+	PublicKey     string            `json:"publicKey,omitempty" example:"whpk_…" doc:"What the signatures are checked with, where they are of the kind v1a."`
+	Secret        string            `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD" doc:"What deliveries are signed with (Standard Webhooks). Shown once, when it is made."`
 }
 
 type manageNewWebhook struct {
@@ -44,7 +46,7 @@ type manageNewWebhook struct {
 	Stream        string             `json:"stream" example:"web" doc:"The stream whose events are delivered, source or derived."`
 	URL           string             `json:"url" example:"https://example.com/events" doc:"https://; http:// only to loopback addresses that webhooks.allow_cidrs opens."`
 	Headers       map[string]string  `json:"headers,omitempty" doc:"Sent with every delivery."`
-	Authorization string             `json:"authorization,omitempty" example:"Basic dXNlcjpwYXNz" doc:"The value of the header Authorization. Kept sealed, never shown."`
+	Authorization string             `json:"authorization,omitempty" example:"Basic dXNlcjpwYXNz" doc:"The value of the header Authorization. Kept sealed, shown as ****."`
 	BatchSize     int                `json:"batchSize,omitempty" enum:"1,5,10,15,20,30,50,100" doc:"Left out: 10."`
 	Types         []string           `json:"types,omitempty" nullable:"false" maxItems:"100"`
 	Filters       manageFilters      `json:"filters,omitempty"`
@@ -63,7 +65,7 @@ type manageWebhookPatch struct {
 	Description   manageField[string]             `json:"description,omitempty" maxLength:"1000"`
 	URL           manageField[string]             `json:"url,omitempty"`
 	Headers       manageField[map[string]*string] `json:"headers,omitempty" doc:"Those to set, with null for one to take away; null instead of them: none is left."`
-	Authorization manageField[string]             `json:"authorization,omitempty" doc:"null: none."`
+	Authorization manageField[string]             `json:"authorization,omitempty" doc:"null: none; ****, as it is shown: what there is."`
 	BatchSize     manageField[int]                `json:"batchSize,omitempty"`
 	Types         manageField[[]string]           `json:"types,omitempty" maxItems:"100" doc:"null: all."`
 	Filters       manageField[manageFilters]      `json:"filters,omitempty" doc:"null: none."`
@@ -186,6 +188,9 @@ func manageShowWebhook(w *registry.Webhook, secret string) manageWebhook {
 	if out.Headers == nil {
 		out.Headers = map[string]string{}
 	}
+	if w.Authorization {
+		out.Authorization = manageSecret
+	}
 	for _, d := range w.Retry {
 		out.Retry = append(out.Retry, manageShortSpan(d))
 	}
@@ -292,6 +297,9 @@ func (m *manageAPI) updateWebhook(ctx context.Context, in *managePatchWebhookIn)
 		Name: b.Name.pointer(""), Description: b.Description.pointer(""), URL: b.URL.pointer(""), SomeHeaders: b.Headers.Value,
 		Authorization: b.Authorization.pointer(""), BatchSize: b.BatchSize.pointer(10), Types: b.Types.pointer(nil),
 		Ordering: b.Ordering.pointer("fifo"), Envelope: b.Envelope.pointer("airship"), Enabled: b.Enabled.pointer(true),
+	}
+	if patch.Authorization != nil && *patch.Authorization == manageSecret {
+		patch.Authorization = nil // it was read and is sent back
 	}
 	if b.Headers.Null {
 		patch.Headers = &map[string]string{}

@@ -113,6 +113,10 @@ func TestManageWebhooks(t *testing.T) {
 	if got := w.call(200, "GET", "/v1/webhooks/orders", "").text; !strings.Contains(got, `"retry":["10ms","2h"]`) {
 		t.Errorf("GET: %s", got)
 	}
+	// That there is an authorization is shown; what is shown can be sent back.
+	if got := w.call(200, "PATCH", "/v1/webhooks/orders", `{"authorization":"****"}`).at("authorization"); got != "****" || !strings.Contains(made.text, `"authorization":"****"`) {
+		t.Errorf("the authorization is shown as %v and in %s", got, made.text)
+	}
 	w.store("web", `{"n":1}`+"\n"+`{"n":2}`)
 	eventually(t, "delivered", func() bool { return box.count() == 1 })
 	if box.bodies[0] != `[{"n":1},{"n":2}]` || box.heads[0].Get("Authorization") != "Basic c2VjcmV0" || box.heads[0].Get("User-Agent") != "Sluice/1.2.3" {
