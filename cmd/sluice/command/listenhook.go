@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,6 +27,9 @@ const (
 	maxDelivery = 64 << 20
 	// partingTime is how long the webhook's deletion may take at the end.
 	partingTime = 5 * time.Second
+	// temporaryName and temporaryDescription are what a listener's webhook is known by.
+	temporaryName        = "listen-"
+	temporaryDescription = "of a running `sluice listen webhook`"
 )
 
 func (m *Main) listenWebhook() *cobra.Command {
@@ -33,8 +37,9 @@ func (m *Main) listenWebhook() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "webhook STREAM", Short: "Receive a stream's webhook deliveries here and print the events", Args: cobra.ExactArgs(1),
 		Long: "Make a temporary webhook on a stream, receive its deliveries on this machine, check their signatures and print the events, one a line,\n" +
-			"until interrupted or --limit is reached; then the webhook is deleted. With --forward every delivery is passed on as it came, with its\n" +
-			"headers, and answered as the other one answers.\n\n" +
+			"until interrupted or --limit is reached; then the webhook is deleted. One that a listener left behind because it was\n" +
+			"killed is deleted by the next. With --forward every delivery is passed on as it came, with its headers, and answered as the other\n" +
+			"one answers.\n\n" +
 			"The server must run on this machine and allow loopback addresses: `sluice serve --webhooks-allow-cidrs 127.0.0.1`.",
 		Example: "  sluice listen webhook web --forward http://127.0.0.1:3000/events",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,10 +101,11 @@ func (l *hookListener) run(ctx context.Context) (err error) {
 		_ = server.Close() // what is in hand is sent again, or the webhook is gone
 		<-served
 	}()
-	name := "listen-" + uuid.NewString()[:8]
+	l.sweep(ctx, c)
+	name := temporaryName + uuid.NewString()[:8]
 	body := map[string]any{
 		"name": name, "stream": l.stream, "url": "http://" + listener.Addr().String() + "/", "secret": l.secret, "envelope": l.envelope,
-		"batchSize": l.batch, "retry": []string{"1s", "1s", "5s", "5s"}, "description": "of a running `sluice listen webhook`",
+		"batchSize": l.batch, "retry": []string{"1s", "1s", "5s", "5s"}, "description": temporaryDescription,
 	}
 	if l.from != "" {
 		body["from"] = l.from
@@ -131,6 +137,37 @@ func (l *hookListener) run(ctx context.Context) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
+}
+
+// sweep deletes the webhooks of listeners that were killed before they could do it themselves. A listener takes connections before it has a
+// webhook, so one whose port on this machine refuses them is over. What goes wrong leaves them to the next one.
+func (l *hookListener) sweep(ctx context.Context, c *client.Client) {
+	all, err := c.Call(ctx, http.MethodGet, "/v1/webhooks", c.Scope(), nil)
+	if err != nil {
+		return
+	}
+	for _, hook := range gjson.ParseBytes(all).Array() {
+		name := hook.Get("name").Str
+		if !strings.HasPrefix(name, temporaryName) || hook.Get("description").Str != temporaryDescription || !over(hook.Get("url").Str) {
+			continue
+		}
+		if _, err := c.Call(ctx, http.MethodDelete, webhookPath(hook.Get("id").Str), c.Scope(), nil); err == nil {
+			fmt.Fprintf(l.main.Stderr, "deleted webhook %s, which a `sluice listen webhook` that was killed had left behind\n", name)
+		}
+	}
+}
+
+// over tells that nobody takes the deliveries of a listener any more.
+func over(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() != "127.0.0.1" {
+		return false
+	}
+	conn, err := net.DialTimeout("tcp", u.Host, time.Second)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // ServeHTTP takes one delivery.

@@ -114,6 +114,29 @@ func TestListenWebhook(t *testing.T) {
 	}
 }
 
+// A listener deletes the webhooks of those that were killed, and no others: not of one that runs, nor somebody's own.
+func TestListenWebhookSweeps(t *testing.T) {
+	_, c := openLoopback(t)
+	c.ok("create", "stream", "web", "--save")
+	c.ok("simulate", "random-events", "web", "--count", "1", "--interval", "0", "--quiet")
+	running, over := httptest.NewServer(http.NotFoundHandler()), httptest.NewServer(http.NotFoundHandler())
+	over.Close()
+	t.Cleanup(running.Close)
+	const of = "of a running `sluice listen webhook`"
+	for _, hook := range [][]string{{"listen-dead", over.URL, of}, {"listen-runs", running.URL, of}, {"listen-mine", over.URL, "mine"}, {"mine", over.URL, of}} {
+		c.ok("create", "webhook", "web", "--name", hook[0], "--url", hook[1], "--description", hook[2])
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	got := c.runContext(ctx, "listen", "webhook", "web", "--from", "EARLIEST", "--limit", "1")
+	if got.code != 0 || !strings.Contains(got.errors, "deleted webhook listen-dead,") {
+		t.Errorf("exit %d: %s", got.code, got.errors)
+	}
+	if names := gjson.Get(c.ok("list", "webhooks"), "#.name").String(); strings.Join(strings.Fields(names), "") != `["listen-mine","listen-runs","mine"]` {
+		t.Errorf("left are %s", names)
+	}
+}
+
 func TestListenWebhookNeedsAnOpenLoopback(t *testing.T) {
 	_, c := admin(t)
 	c.ok("create", "stream", "web")
