@@ -72,18 +72,6 @@ func (s *signer) fits(signature, id string, timestamp int64, body []byte) bool {
 	return ok && err == nil && ed25519.Verify(s.key.public, append(appendHead(nil, id, timestamp), body...), given)
 }
 
-// Sign is the value of the header Webhook-Signature for a message, with a signature for each key.
-func Sign(keys []Key, id string, at time.Time, body []byte) string {
-	var dst []byte
-	for i, key := range keys {
-		if i > 0 {
-			dst = append(dst, ' ')
-		}
-		dst = newSigner(key).append(dst, id, at.Unix(), body)
-	}
-	return string(dst)
-}
-
 // Verify tells whether a message was signed with a secret (as it is shown, or its public key), not more than five minutes away from now; the
 // zero now does not look at the time. Comparison takes constant time. Errors: ErrSecret, ErrHeaders, ErrSignature, ErrTimestamp.
 func Verify(secret string, header http.Header, body []byte, now time.Time) error {
