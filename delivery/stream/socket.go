@@ -250,7 +250,14 @@ func (w *wire) listen(ws *websocket.Conn) (rude bool) {
 		if err != nil {
 			var left *websocket.CloseError
 			var broken net.Error
-			return !errors.As(err, &left) && !errors.As(err, &broken)
+			if errors.As(err, &left) || errors.As(err, &broken) {
+				return false
+			}
+			if code := websocket.CloseMessageTooBig; errors.Is(err, websocket.ErrReadLimit) && !w.saidClose() {
+				// The library says nothing to a length that is negative.
+				_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(closeTimeout))
+			}
+			return true
 		}
 	}
 }

@@ -25,12 +25,13 @@ func (g *Gateway) getSocket(rq *request, rs *response) {
 		no.write(rs, shapePlain)
 		return
 	}
-	if rq.http2 {
-		refuseHandshake(rs, nil)
+	// First of all: of a connection of another version no header can make a websocket, and fasthttp says close in place of what it asks for.
+	if rq.http2 || !rq.http11 {
+		refuseVersion(rq, rs)
 		return
 	}
 	handshake := handshakeOf(rq.header)
-	if err := stream.CheckHandshake(handshake); err != nil || !rq.http11 {
+	if err := stream.CheckHandshake(handshake); err != nil {
 		refuseHandshake(rs, err)
 		return
 	}
@@ -67,17 +68,23 @@ func handshakeOf(h headers) http.Header {
 	return out
 }
 
-// refuseHandshake answers a request that no websocket can come of; err is nil where all but its version of HTTP is good.
-func refuseHandshake(rs *response, err error) {
-	switch {
-	case err == nil:
-		rs.refuse(shapePlain, http.StatusHTTPVersionNotSupported, "A websocket needs HTTP/1.1: offer that protocol alone when the connection is opened (ALPN http/1.1)")
-	case errors.Is(err, stream.ErrKey):
-		rs.refuse(shapePlain, http.StatusBadRequest, err.Error())
-	default:
-		rs.refuse(shapePlain, http.StatusUpgradeRequired, err.Error())
-		rs.set("Upgrade", "websocket")
-		rs.set("Connection", "Upgrade")
-		rs.set("Sec-WebSocket-Version", "13")
+// refuseVersion answers a request for a websocket by another version of HTTP than the one that has them.
+func refuseVersion(rq *request, rs *response) {
+	text := "A websocket needs HTTP/1.1: send the request by that version"
+	if rq.http2 {
+		text = "A websocket needs HTTP/1.1: offer that protocol alone when the connection is opened (ALPN http/1.1)"
 	}
+	rs.refuse(shapePlain, http.StatusHTTPVersionNotSupported, text)
+}
+
+// refuseHandshake answers a request that no websocket can come of.
+func refuseHandshake(rs *response, err error) {
+	if errors.Is(err, stream.ErrKey) {
+		rs.refuse(shapePlain, http.StatusBadRequest, err.Error())
+		return
+	}
+	rs.refuse(shapePlain, http.StatusUpgradeRequired, err.Error())
+	rs.set("Upgrade", "websocket")
+	rs.set("Connection", "Upgrade")
+	rs.set("Sec-WebSocket-Version", "13")
 }

@@ -343,6 +343,7 @@ func TestSocketFromClient(t *testing.T) {
 	}{
 		"too much at once":        {masked(0x80|opText, bytes.Repeat([]byte("x"), 5000)), 1009},
 		"too much in fragments":   {append(masked(opText, bytes.Repeat([]byte("x"), 3000)), masked(0x80, bytes.Repeat([]byte("x"), 3000))...), 1009},
+		"a negative length":       {append([]byte{0x80 | opText, 0x80 | 127}, bytes.Repeat([]byte{0xff}, 12)...), 1009},
 		"not masked":              {[]byte{0x80 | opText, 2, 'h', 'i'}, 1002},
 		"unknown kind":            {masked(0x80|0x5, nil), 1002},
 		"a ping in two":           {masked(opPing, nil), 1002},
@@ -368,6 +369,15 @@ func TestSocketFromClient(t *testing.T) {
 				t.Errorf("closed with %d, not %d", code, row.code)
 			}
 		})
+	}
+}
+
+func TestSocketNeedsHTTP11(t *testing.T) {
+	e := newEdge(t, nil)
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	a := e.talk("GET", head("GET /ws HTTP/1.0", "Host: x", st.bearer(), "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
+	if a.status != 505 || a.body != "A websocket needs HTTP/1.1: send the request by that version" {
+		t.Errorf("%d %q", a.status, a.body)
 	}
 }
 
