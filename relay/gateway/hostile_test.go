@@ -113,6 +113,36 @@ func TestHostileExpect(t *testing.T) {
 	}
 }
 
+// A body that is announced too large is answered at once, not when its client has been waited for; what comes before its size is still
+// looked at before it.
+func TestAnnouncedTooLarge(t *testing.T) {
+	e := newEdge(t, func(c *gateway.Config) { c.HeaderTime, c.BodyTime = time.Minute, time.Minute })
+	st := e.stream("default", registry.StreamSpec{Name: "web"})
+	for _, row := range []struct {
+		line, token string
+		length      int
+		status      int
+	}{
+		{"POST /event HTTP/1.1", st.bearer(), 1<<20 + 1, 413},
+		{"POST /event HTTP/1.0", st.bearer(), 1<<20 + 1, 413},
+		{"POST /event HTTP/1.1", "X-None: 1", 1<<20 + 1, 401},
+		{"GET /event HTTP/1.1", st.bearer(), 1<<20 + 1, 404},
+		{"POST /stream/v0/data/is-AbCDefGH HTTP/1.1", "X-None: 1", 260_097, 401},
+		{"POST /v1/streams/web/events HTTP/1.1", st.bearer(), 32<<20 + 1, 413},
+		{"POST /v1/streams/web/events?atomic=true HTTP/1.1", st.bearer(), 256<<10 + 1, 413},
+		{"POST /v1/streams/web/events?x=atomic=true HTTP/1.1", "X-None: 1", 256<<10 + 1, 401},
+		{"POST /v1/streams HTTP/1.1", st.bearer(), 4<<20 + 1, 413},
+	} {
+		for _, begun := range []string{"", "{"} {
+			method, _, _ := strings.Cut(row.line, " ")
+			a := e.talk(method, head(row.line, "Host: x", row.token, fmt.Sprint("Content-Length: ", row.length))+begun)
+			if a.status != row.status || !a.close {
+				t.Errorf("%s of %d bytes, begun with %q: %d %q", row.line, row.length, begun, a.status, a.body)
+			}
+		}
+	}
+}
+
 func TestHostileHeaders(t *testing.T) {
 	t.Parallel() // it mostly waits
 	e := newEdge(t, func(c *gateway.Config) { c.HeaderTime, c.BodyTime = 200*time.Millisecond, time.Second })

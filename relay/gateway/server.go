@@ -39,7 +39,7 @@ func (g *Gateway) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      g.serve,
 		ErrorHandler:                 g.serveBroken,
-		HeaderReceived:               headerReceived,
+		HeaderReceived:               g.headerReceived,
 		ExpectHandler:                g.expect,
 		ConnState:                    connState,
 		NoDefaultServerHeader:        true,
@@ -59,14 +59,39 @@ func (g *Gateway) newServer() *fasthttp.Server {
 
 // headerReceived runs before the address is parsed: a Host with a scheme, which a known producer sends, is refused by
 // fasthttp as by net/http. It also sees to what fasthttp does not of when a connection has to end.
-func headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+// A body that is announced larger than its route takes is not waited for: fasthttp would read its first part before it calls the handler, and
+// a client that sends no more than a little of it would hear of its slowness instead of its size. To one that waits to be asked the handler
+// speaks first, so it is made to look like that.
+func (g *Gateway) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if host, ok := bareHost(string(h.Host())); ok {
 		h.SetHost(host)
 	}
 	if wantsClose(h.Peek(fasthttp.HeaderConnection)) || doublyFramed(h) {
 		h.SetConnectionClose()
 	}
+	if n := int64(h.ContentLength()); n > 0 && n > g.mostOf(h) {
+		h.Set(fasthttp.HeaderExpect, "100-continue")
+	}
 	return fasthttp.RequestConfig{}
+}
+
+// mostOf is the largest body that a request's route may take. A guess is enough, from an address that is not cleaned yet: where it is too small
+// the client is asked for its body without having waited to be.
+func (g *Gateway) mostOf(h *fasthttp.RequestHeader) int64 {
+	path, query, _ := bytes.Cut(h.RequestURI(), []byte("?"))
+	if string(path) == "/event" {
+		return int64(g.cfg.MaxEventBytes)
+	}
+	if _, ok := payloadOf(path); ok {
+		return int64(g.cfg.MaxPayloadBytes)
+	}
+	if streamOf(path) == "" {
+		return manageBody
+	}
+	if bytes.Contains(query, []byte("atomic=true")) {
+		return bulkMaxAtomic
+	}
+	return bulkMaxBytes
 }
 
 // wantsClose finds the option close in a Connection field, in any case and among others (RFC 9110 §7.6.1): a client that
