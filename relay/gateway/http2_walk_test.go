@@ -90,6 +90,9 @@ func TestHTTP2Walk(t *testing.T) {
 	}
 	for path, methods := range doc.Paths {
 		path = regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "no-such")
+		if path == "/sse" || path == "/api/events" {
+			continue // with a stream's token they never end; their tests read them over both
+		}
 		for method := range methods {
 			calls = append(calls, call{strings.ToUpper(method), path})
 		}

@@ -96,6 +96,12 @@ func (g *Gateway) postIssue(rq *request, rs *response) {
 	rs.sendJSON(http.StatusOK, manageShowToken(token))
 }
 
+// keyTokenEnd is what a token of an API key is asked for with.
+type keyTokenEnd struct {
+	_         struct{}   `additionalProperties:"true"`
+	ExpiresAt *time.Time `json:"expires-at" nullable:"false" example:"2026-06-14T00:24:16Z"`
+}
+
 // tokenEnd reads when a token is to end. It has answered where it gives false.
 func (g *Gateway) tokenEnd(rq *request, rs *response) (time.Time, bool) {
 	body, err := rq.body.all(loginMaxBody)
@@ -103,9 +109,7 @@ func (g *Gateway) tokenEnd(rq *request, rs *response) (time.Time, bool) {
 		g.fail(rq, rs, shapeAmperity, err)
 		return time.Time{}, false
 	}
-	var in struct {
-		ExpiresAt *time.Time `json:"expires-at"`
-	}
+	var in keyTokenEnd
 	switch err := json.Unmarshal(body, &in); {
 	case err != nil:
 		rs.refuse(shapeAmperity, http.StatusBadRequest, `Body must be {"expires-at":"…"} with a time like 2026-06-14T00:24:16Z`)

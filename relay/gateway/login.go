@@ -11,6 +11,32 @@ import (
 // loginMaxBody bounds the bodies of these routes: two tokens fit many times.
 const loginMaxBody = 16 << 10
 
+// What these routes take. Members beside are passed over: clients send back all they were given.
+type (
+	userLogin struct {
+		_        struct{} `additionalProperties:"true"`
+		Email    string   `json:"email"`
+		Password string   `json:"password"`
+	}
+	userRefresh struct {
+		_            struct{} `additionalProperties:"true"`
+		RefreshToken string   `json:"refreshToken"`
+	}
+	login2021 struct {
+		_            struct{} `additionalProperties:"true"`
+		BillingID    string   `json:"billingId"`
+		ClientID     string   `json:"clientId"`
+		ClientSecret string   `json:"clientSecret"`
+	}
+	refresh2021 struct {
+		_            struct{} `additionalProperties:"true"`
+		RefreshToken string   `json:"refreshToken,omitempty"`
+		BillingID    string   `json:"billingId,omitempty" doc:"With clientId and clientSecret, in place of the refresh token."`
+		ClientID     string   `json:"clientId,omitempty"`
+		ClientSecret string   `json:"clientSecret,omitempty"`
+	}
+)
+
 // session2021 is what clients of 2021 get for a stream's credentials. ExpiresAt is in seconds since 1970.
 type session2021 struct {
 	IDToken      string `json:"idToken"`
@@ -27,9 +53,14 @@ type userSession struct {
 	RefreshToken string `json:"refreshToken"`
 }
 
+// revoked says that a user's sessions were ended.
+type revoked struct {
+	Revoked bool `json:"revoked"`
+}
+
 // postLogin gives a user's tokens: POST /v1/auth.
 func (g *Gateway) postLogin(rq *request, rs *response) {
-	var in struct{ Email, Password string }
+	var in userLogin
 	if !g.readLogin(rq, rs, &in) {
 		return
 	}
@@ -51,9 +82,9 @@ func (g *Gateway) postLogin(rq *request, rs *response) {
 	g.answerUser(rq, rs, s, err, "E-mail address or password is wrong")
 }
 
-// postRefresh gives a user new tokens: POST /v1/refresh. Members beside refreshToken are passed over: clients send back all they were given.
+// postRefresh gives a user new tokens: POST /v1/refresh.
 func (g *Gateway) postRefresh(rq *request, rs *response) {
-	var in struct{ RefreshToken string }
+	var in userRefresh
 	if !g.readLogin(rq, rs, &in) {
 		return
 	}
@@ -78,9 +109,7 @@ func (g *Gateway) postRevoke(rq *request, rs *response) {
 		g.fail(rq, rs, shapeManage, err)
 		return
 	}
-	rs.sendJSON(http.StatusOK, struct {
-		Revoked bool `json:"revoked"`
-	}{true})
+	rs.sendJSON(http.StatusOK, revoked{true})
 }
 
 func (g *Gateway) answerUser(rq *request, rs *response, s registry.Session, err error, refused string) {
@@ -99,7 +128,7 @@ func (g *Gateway) answerUser(rq *request, rs *response, s registry.Session, err 
 
 // postStreamLogin gives the tokens of a stream's client as in 2021: POST /auth.
 func (g *Gateway) postStreamLogin(rq *request, rs *response) {
-	var in struct{ BillingID, ClientID, ClientSecret string }
+	var in login2021
 	if !g.readLogin(rq, rs, &in) {
 		return
 	}
@@ -109,7 +138,7 @@ func (g *Gateway) postStreamLogin(rq *request, rs *response) {
 
 // postStreamRefresh gives a stream's client new tokens as in 2021: POST /refresh, by its refresh token or by its credentials again.
 func (g *Gateway) postStreamRefresh(rq *request, rs *response) {
-	var in struct{ RefreshToken, BillingID, ClientID, ClientSecret string }
+	var in refresh2021
 	if !g.readLogin(rq, rs, &in) {
 		return
 	}

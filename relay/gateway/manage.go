@@ -120,6 +120,7 @@ func newManagement(cfg manageConfig) *management {
 	if m.backup != nil {
 		m.registerBackup(api)
 	}
+	describeNatives(api)
 	serveDocument(app, api)
 	serveDocs(app)
 	return &management{app}

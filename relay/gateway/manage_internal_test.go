@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +22,9 @@ import (
 	"sluice/relay/registry"
 )
 
-// TestManageRoutesAreDocumented holds the router to the document: nothing under /v1 answers that it does not describe.
-func TestManageRoutesAreDocumented(t *testing.T) {
+// TestRoutesAreDocumented holds both routers to the document, and the document to them: nothing answers that it does not
+// describe, but for /metrics and the documents themselves, and nothing is described that does not answer.
+func TestRoutesAreDocumented(t *testing.T) {
 	app := newManagement(manageConfig{})
 	res, err := app.Test(httptest.NewRequest("GET", "/openapi.json", nil))
 	if err != nil {
@@ -34,11 +36,13 @@ func TestManageRoutesAreDocumented(t *testing.T) {
 	if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
 		t.Fatal(err)
 	}
-	described := 0
-	for _, item := range doc.Paths {
-		described += len(item)
+	described := map[string]bool{}
+	for path, item := range doc.Paths {
+		for method := range item {
+			described[strings.ToUpper(method)+" "+path] = true
+		}
 	}
-	routed := 0
+	routed := map[string]bool{}
 	for _, r := range app.GetRoutes(true) {
 		if r.Method == fiber.MethodHead || !strings.HasPrefix(r.Path, "/v1") {
 			continue
@@ -49,13 +53,38 @@ func TestManageRoutesAreDocumented(t *testing.T) {
 				parts[i] = "{" + name + "}"
 			}
 		}
-		if doc.Paths[strings.Join(parts, "/")][strings.ToLower(r.Method)] == nil {
-			t.Errorf("%s %s is not described", r.Method, r.Path)
-		}
-		routed++
+		routed[r.Method+" "+strings.Join(parts, "/")] = true
 	}
-	if routed != described || routed == 0 {
-		t.Errorf("%d routes, %d described", routed, described)
+	if len(routed) == 0 {
+		t.Error("the management API has no routes")
+	}
+	for _, n := range natives {
+		for _, path := range append(n.aliases, n.path) {
+			if r, ok := routeOf([]byte(regexp.MustCompile(`\{.*\}`).ReplaceAllString(path, "x"))); !ok || (r.get == nil) != (n.get == nil) || (r.post == nil) != (n.post == nil) {
+				t.Errorf("%s is not routed as the table says", path)
+			}
+		}
+		if n.get != nil {
+			routed["GET "+n.path] = true
+		}
+		if n.post != nil {
+			routed["POST "+n.path] = true
+		}
+	}
+	for at := range routed {
+		if !described[at] {
+			t.Errorf("%s is not described", at)
+		}
+	}
+	for at := range described {
+		if !routed[at] {
+			t.Errorf("%s is described, but nothing answers there", at)
+		}
+	}
+	for at := range nativeSaid(huma.NewMapRegistry("#/", huma.DefaultSchemaNamer)) {
+		if !routed[at] {
+			t.Errorf("%s is told of, but is no native route", at)
+		}
 	}
 }
 

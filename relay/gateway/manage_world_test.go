@@ -290,7 +290,7 @@ type managePath struct {
 
 const manageDocURL = "https://sluice.test/openapi.json"
 
-var manageParam = regexp.MustCompile(`\\\{[a-z]+\\\}`)
+var manageParam = regexp.MustCompile(`\\\{[a-z-]+\\\}`)
 
 func readManageDoc(t *testing.T, client *http.Client, base string) *manageDoc {
 	t.Helper()

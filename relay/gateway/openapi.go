@@ -15,10 +15,10 @@ import (
 // manageScheme is the name of the security scheme in the document.
 const manageScheme = "bearer"
 
-const manageDescription = `The management API of Sluice. Every call carries a bearer token: the admin token that the first start
-printed, or a user's. ` + "`?project=NAME`" + ` says which project is meant, ` + "`default`" + ` where it is left out.
+const manageDescription = `All that Sluice answers to: events in, events out, tokens, and the management API.
 
-A resource stands at the top level of an answer, a list is a bare array. Members that are not described here are refused.
+Every call of the management API carries a bearer token: the admin token that the first start printed, or a user's.
+` + "`?project=NAME`" + ` says which project is meant, ` + "`default`" + ` where it is left out. A resource stands at the top level of an answer, a list is a bare array. Members that are not described here are refused.
 A secret is shown once, when it is made.`
 
 // A member whose name differs in case from ours is unknown like any other; huma would let it pass for ours. The switch is
@@ -35,10 +35,14 @@ func newManageDocument(app *fiber.App, version string) huma.API {
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", manageSchemaName),
 				SecuritySchemes: map[string]*huma.SecurityScheme{manageScheme: {
-					Type: "http", Scheme: "bearer", Description: "The admin token, or a user's.",
+					Type: "http", Scheme: "bearer", Description: "The admin token, or a user's. For events also a stream's, an integration's or an API key's.",
 				}},
 			},
 			Tags: []*huma.Tag{
+				{Name: "events in", Description: "What producers send to."},
+				{Name: "events out", Description: "What readers open."},
+				{Name: "tokens", Description: "How clients and users come by their tokens."},
+				{Name: "health", Description: "What a process manager asks. Metrics for Prometheus are at /metrics."},
 				{Name: "projects", Description: "Tenants. Everything else belongs to one."},
 				{Name: "streams", Description: "What events are sent to, and what is derived from it."},
 				{Name: "outputs", Description: "The derived streams of one source stream."},

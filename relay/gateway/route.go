@@ -23,6 +23,16 @@ type route struct {
 	pages bool
 }
 
+// native is a row of the table of native routes. describe tells the OpenAPI document about it.
+type native struct {
+	// path is where the route is, as the document has it, aliases where it is as well.
+	path    string
+	aliases []string
+	// takes tells which paths are meant where path has a parameter; nil: path is the only one.
+	takes func(path []byte) bool
+	route
+}
+
 const realm = "/auth/realms/streams"
 
 var (
@@ -30,50 +40,56 @@ var (
 	eventsSuffix  = []byte("/events")
 )
 
+// natives are all routes but the management API's, /metrics and the documents.
+var natives = []native{
+	{path: "/event", route: route{post: (*Gateway).postEvent, shape: shapePlain, hidden: true}},
+	{path: "/stream/v0/data/{stream-id}", takes: func(path []byte) bool { _, ok := payloadOf(path); return ok },
+		route: route{post: (*Gateway).postPayload, shape: shapeAmperity}},
+	{path: "/v1/streams/{stream}/events", takes: func(path []byte) bool { return streamOf(path) != "" },
+		route: route{get: (*Gateway).getEvents, post: (*Gateway).postEvents, shape: shapeManage, endless: true, pages: true}},
+	{path: "/api/events", aliases: []string{"/api/events/"}, route: route{post: (*Gateway).postRTDS, shape: shapeAirship}},
+	{path: "/api/events/general", aliases: []string{"/api/events/general/"}, route: route{post: (*Gateway).postCompliance, shape: shapeAirship}},
+	{path: "/ws", route: route{get: (*Gateway).getSocket, shape: shapePlain, endless: true}},
+	{path: "/sse", route: route{get: (*Gateway).getServerEvents, shape: shapePlain, endless: true, pages: true}},
+	{path: realm + "/protocol/openid-connect/token", aliases: []string{"/oauth2/token"}, route: route{post: (*Gateway).postToken, shape: shapeOAuth}},
+	{path: realm + "/protocol/openid-connect/certs", route: route{get: (*Gateway).getCerts, shape: shapeManage}},
+	{path: realm + "/.well-known/openid-configuration", route: route{get: (*Gateway).getDiscovery, shape: shapeManage}},
+	{path: "/auth", route: route{post: (*Gateway).postStreamLogin, shape: shapeManage}},
+	{path: "/refresh", route: route{post: (*Gateway).postStreamRefresh, shape: shapeManage}},
+	{path: "/v1/auth", route: route{post: (*Gateway).postLogin, shape: shapeManage}},
+	{path: "/v1/refresh", route: route{post: (*Gateway).postRefresh, shape: shapeManage}},
+	{path: "/v1/revoke", route: route{post: (*Gateway).postRevoke, shape: shapeManage}},
+	{path: "/api/v0/oauth2/token", route: route{post: (*Gateway).postKeyToken, shape: shapeOAuth}},
+	{path: "/api/v0/admin/api-keys/{id}/tokens", takes: func(path []byte) bool { return issuedKey(path) != "" },
+		route: route{post: (*Gateway).postIssue, shape: shapeAmperity}},
+	{path: "/ready", route: route{get: (*Gateway).getReady, shape: shapePlain, always: true}},
+	{path: "/is-alive", route: route{get: (*Gateway).getAlive, shape: shapePlain, always: true}},
+}
+
+// fixed are the natives without a parameter by path, aliases included; open are the others.
+var fixed, open = func() (map[string]route, []native) {
+	fixed, open := map[string]route{}, []native(nil)
+	for _, n := range natives {
+		if n.takes != nil {
+			open = append(open, n)
+			continue
+		}
+		for _, path := range append(n.aliases, n.path) {
+			fixed[path] = n.route
+		}
+	}
+	return fixed, open
+}()
+
 // routeOf finds the native route of a path; ok is false for all that the management API answers.
 func routeOf(path []byte) (r route, ok bool) {
-	switch string(path) {
-	case "/event":
-		return route{post: (*Gateway).postEvent, shape: shapePlain, hidden: true}, true
-	case "/api/events", "/api/events/":
-		return route{post: (*Gateway).postRTDS, shape: shapeAirship}, true
-	case "/api/events/general", "/api/events/general/":
-		return route{post: (*Gateway).postCompliance, shape: shapeAirship}, true
-	case "/ws":
-		return route{get: (*Gateway).getSocket, shape: shapePlain, endless: true}, true
-	case "/sse":
-		return route{get: (*Gateway).getServerEvents, shape: shapePlain, endless: true, pages: true}, true
-	case realm + "/protocol/openid-connect/token", "/oauth2/token":
-		return route{post: (*Gateway).postToken, shape: shapeOAuth}, true
-	case realm + "/protocol/openid-connect/certs":
-		return route{get: (*Gateway).getCerts, shape: shapeManage}, true
-	case realm + "/.well-known/openid-configuration":
-		return route{get: (*Gateway).getDiscovery, shape: shapeManage}, true
-	case "/auth":
-		return route{post: (*Gateway).postStreamLogin, shape: shapeManage}, true
-	case "/refresh":
-		return route{post: (*Gateway).postStreamRefresh, shape: shapeManage}, true
-	case "/v1/auth":
-		return route{post: (*Gateway).postLogin, shape: shapeManage}, true
-	case "/v1/refresh":
-		return route{post: (*Gateway).postRefresh, shape: shapeManage}, true
-	case "/v1/revoke":
-		return route{post: (*Gateway).postRevoke, shape: shapeManage}, true
-	case "/api/v0/oauth2/token":
-		return route{post: (*Gateway).postKeyToken, shape: shapeOAuth}, true
-	case "/ready":
-		return route{get: (*Gateway).getReady, shape: shapePlain, always: true}, true
-	case "/is-alive":
-		return route{get: (*Gateway).getAlive, shape: shapePlain, always: true}, true
+	if r, ok := fixed[string(path)]; ok {
+		return r, true
 	}
-	if _, ok := payloadOf(path); ok {
-		return route{post: (*Gateway).postPayload, shape: shapeAmperity}, true
-	}
-	if streamOf(path) != "" {
-		return route{get: (*Gateway).getEvents, post: (*Gateway).postEvents, shape: shapeManage, endless: true, pages: true}, true
-	}
-	if issuedKey(path) != "" {
-		return route{post: (*Gateway).postIssue, shape: shapeAmperity}, true
+	for i := range open {
+		if open[i].takes(path) {
+			return open[i].route, true
+		}
 	}
 	return route{}, false
 }
