@@ -102,7 +102,8 @@ func (s *Snapshot) own(p *Project, ref string) (*entry, error) {
 }
 
 // SetContractState activates or archives a contract. A draft can be activated, an active contract archived,
-// an archived one activated again. Errors: ErrNotFound, *Invalid, *InUse for a built-in one.
+// an archived one activated again. Errors: ErrNotFound, *Invalid, *InUse for a built-in one and for
+// one whose short id another active contract of the project has.
 func (r *Registry) SetContractState(ctx context.Context, p *Project, ref string, to ContractState) (ContractEntry, error) {
 	err := r.change(ctx, func(s *Snapshot, at revisions) ([]engine.Write, error) {
 		e, err := s.own(p, ref)
@@ -122,12 +123,40 @@ func (r *Registry) SetContractState(ctx context.Context, p *Project, ref string,
 		changed := *e.record
 		changed.State = to
 		key := contractKey(ref)
-		return []engine.Write{{Key: key, Value: encode(&changed), Revision: at[key]}}, nil
+		writes := []engine.Write{{Key: key, Value: encode(&changed), Revision: at[key]}}
+		if to != Active || e.ShortID == "" {
+			return writes, nil
+		}
+		if other := s.sharing(e); other != nil {
+			return nil, &InUse{fmt.Sprintf("Cannot activate data contract %s: its shortId '%s' is that of %s, which is active. Archive that one first, or make a version with another shortId",
+				ref, e.ShortID, other.Ref)}
+		}
+		// As it is: two that share a short id may not become active at once on two nodes.
+		project := projectKey(e.Project.ID)
+		return append(writes, engine.Write{Key: project, Value: encode(e.Project.record), Revision: at[project]}), nil
 	})
 	if err != nil {
 		return ContractEntry{}, err
 	}
 	return r.ownContract(p, ref)
+}
+
+// sharing gives an active contract of the same project that has the same short id and is not another version of the same
+// contract: events that name the short id could mean either. Of versions they mean the newest.
+func (s *Snapshot) sharing(e *entry) *entry {
+	line, _, err := parseRef(e.Ref)
+	if err != nil {
+		return nil
+	}
+	for _, o := range s.short.get(e.ShortID) {
+		if o.State != Active || o.Builtin || !o.owned(e.Project) {
+			continue
+		}
+		if other, _, err := parseRef(o.Ref); err == nil && other != line {
+			return o
+		}
+	}
+	return nil
 }
 
 // DeleteContract deletes a private contract that is a draft or archived. Errors: ErrNotFound, and *InUse for one

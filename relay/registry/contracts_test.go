@@ -238,3 +238,53 @@ func TestShortIDsCannotBeHijacked(t *testing.T) {
 	}
 	own(false) // its events must not come in under a contract that encrypts other fields
 }
+
+// TestSharedShortID: two contracts of a project may not answer to one short id; versions of one contract may, and so may
+// contracts of two projects.
+func TestSharedShortID(t *testing.T) {
+	r := single(t)
+	p := defaultProject(t, r)
+	other, _, err := r.CreateProject(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(p *registry.Project, ref string) {
+		t.Helper()
+		d := shopContract(ref)
+		d.ShortID = "visit"
+		if _, err := r.CreateContract(t.Context(), p, d, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(p *registry.Project, ref string, to registry.ContractState) error {
+		_, err := r.SetContractState(t.Context(), p, ref, to)
+		return err
+	}
+	made(p, "acme/visit/1.0.0")
+	made(p, "acme/visit/1.1.0")
+	made(p, "acme/journey/1.0.0")
+	made(other, "elsewhere/visit/1.0.0")
+	for _, err := range []error{
+		set(p, "acme/visit/1.0.0", registry.Active), set(p, "acme/visit/1.1.0", registry.Active), set(other, "elsewhere/visit/1.0.0", registry.Active),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var inUse *registry.InUse
+	if err := set(p, "acme/journey/1.0.0", registry.Active); !errors.As(err, &inUse) ||
+		!strings.Contains(inUse.Text, "acme/journey/1.0.0") || !strings.Contains(inUse.Text, "acme/visit/1.1.0") {
+		t.Errorf("a second one: %v", err)
+	}
+	for _, ref := range []string{"acme/visit/1.0.0", "acme/visit/1.1.0"} {
+		if err := set(p, ref, registry.Archived); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := set(p, "acme/journey/1.0.0", registry.Active); err != nil {
+		t.Errorf("after the first were archived: %v", err)
+	}
+	if err := set(p, "acme/visit/1.0.0", registry.Active); !errors.As(err, &inUse) {
+		t.Errorf("an archived one again: %v", err)
+	}
+}

@@ -26,7 +26,7 @@ type Invalid struct{ Field, Reason string }
 
 func (i *Invalid) Error() string { return i.Field + ": " + i.Reason }
 
-// InUse is a refusal to delete: 409. Text is the whole sentence that the user sees.
+// InUse is a refusal for what is there and relies on it: 409. Text is the whole sentence that the user sees.
 type InUse struct{ Text string }
 
 func (i *InUse) Error() string { return i.Text }
