@@ -67,8 +67,9 @@ func (r *Relay) Accept(ctx context.Context, st *registry.Stream, ev Event) error
 	defer w.release()
 	ref := ev.Ref
 	if len(ref) == 0 {
-		if ref = contract.PeekRef(ev.Body); len(ref) == 0 && st.Contract == "" {
-			return nameless(ev.Body, ev.Encoding == contract.JSON || bytes.HasPrefix(bytes.TrimLeft(ev.Body, " \t\r\n"), []byte{'{'}))
+		text := bytes.TrimPrefix(ev.Body, contract.ByteOrderMark)
+		if ref = contract.PeekRef(text); len(ref) == 0 && st.Contract == "" {
+			return nameless(text, ev.Encoding == contract.JSON || bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte{'{'}))
 		}
 	}
 	c, err := r.contractOf(ctx, st, ref)

@@ -36,7 +36,7 @@ type LineError struct {
 type BulkResult struct {
 	Accepted int         `json:"accepted"`
 	Rejected int         `json:"rejected"`
-	Errors   []LineError `json:"errors"` // the first 1,000, never null
+	Errors   []LineError `json:"errors" nullable:"false"` // the first 1,000
 }
 
 const bulkErrors = 1000
@@ -252,7 +252,7 @@ func (w *intake) prepareFree(st *registry.Stream, request [16]byte, text []byte,
 
 // eachLine calls fn with every event of a body; blank lines count but are no events.
 func eachLine(body []byte, fn func(line int, text []byte) error) error {
-	if body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")); len(body) == 0 {
+	if body = bytes.TrimPrefix(body, contract.ByteOrderMark); len(body) == 0 {
 		return nil
 	}
 	if start := bytes.TrimLeft(body, " \t\r\n"); len(start) > 0 && start[0] == '[' {

@@ -130,7 +130,7 @@ func (c *Contract) parseSchema() error {
 	case SchemaTypeAvro:
 		schema, err := avro.Parse(c.def.Schema)
 		if err != nil {
-			return faulty("schema", "%w", err)
+			return faulty("schema", "%s", plainAvroError(err))
 		}
 		c.wire, err = plan(schema.Root())
 		c.root = c.wire

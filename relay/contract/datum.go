@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -18,21 +19,27 @@ const (
 	AvroBinary
 )
 
+// ByteOrderMark is what some editors put before UTF-8. Read only.
+var ByteOrderMark = []byte("\xef\xbb\xbf")
+
 // CheckAs is Check for a body of a known or unknown encoding. A body that nobody said anything about is JSON when
 // its first byte that is no white space is '{', and an Avro datum otherwise. '{' is an odd number in Avro, so that
 // no datum of a schema that begins with strmMeta begins with it; of other schemas what is not JSON is tried as Avro.
+//
+// A byte order mark before JSON is passed over. Like '{' it begins with an odd number.
 func (c *Contract) CheckAs(out *Checked, enc Encoding, body []byte) error {
+	text := bytes.TrimPrefix(body, ByteOrderMark)
 	switch {
 	case enc == AvroBinary:
 		return c.CheckAvro(out, body)
 	case enc == JSON || c.wire == nil:
-		return c.Check(out, body)
+		return c.Check(out, text)
 	}
-	i := skipSpace(body, 0)
-	if i < len(body) && body[i] != '{' {
+	i := skipSpace(text, 0)
+	if i < len(text) && text[i] != '{' {
 		return c.CheckAvro(out, body)
 	}
-	err := c.Check(out, body)
+	err := c.Check(out, text)
 	if err == nil || out.fault.kind != 0 && out.fault.kind != faultSyntax || len(body) == 0 || c.wire.fields[0].name == "strmMeta" {
 		return err
 	}

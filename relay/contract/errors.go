@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -26,6 +27,49 @@ func (e *DefinitionError) Unwrap() error { return e.Err }
 
 func faulty(field, format string, args ...any) error {
 	return &DefinitionError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+var (
+	avroUnknownType = regexp.MustCompile(`unknown primitive "([^"]*)"`)
+	yamlUnknown     = regexp.MustCompile(`field (\S+) not found in type contract\.simple(Schema|Node)`)
+	yamlKind        = regexp.MustCompile(`cannot unmarshal !!\w+( \x60[^\x60]*\x60)? into (\S+)`)
+)
+
+// plainAvroError puts what the Avro library says of a schema into the words of who wrote it.
+func plainAvroError(err error) string {
+	text := avroUnknownType.ReplaceAllStringFunc(err.Error(), func(m string) string {
+		name := avroUnknownType.FindStringSubmatch(m)[1]
+		if name == "" {
+			return "a 'type' is missing"
+		}
+		return "type '" + name + "' is neither Avro's nor defined before"
+	})
+	return shown(strings.ReplaceAll(text, "\n", " "))
+}
+
+// plainYAMLError does the same for a Simple Schema; what must be there has a name of its own, not that of our type.
+func plainYAMLError(err error) string {
+	text := yamlUnknown.ReplaceAllStringFunc(err.Error(), func(m string) string {
+		found := yamlUnknown.FindStringSubmatch(m)
+		if found[2] == "Node" {
+			return "a node has no member '" + found[1] + "'"
+		}
+		return "there is no member '" + found[1] + "'"
+	})
+	text = yamlKind.ReplaceAllStringFunc(text, func(m string) string {
+		switch found := yamlKind.FindStringSubmatch(m); found[2] {
+		case "string":
+			return "a text is needed here"
+		case "bool":
+			return "true or false is needed here"
+		case "[]contract.simpleNode":
+			return "a list of nodes is needed here"
+		default:
+			return "an object is needed here"
+		}
+	})
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors:\n  ")
+	return shown(strings.ReplaceAll(text, "\n ", ";"))
 }
 
 // most is how many bytes of what a stranger sent stand in an error text.

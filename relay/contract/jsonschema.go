@@ -254,7 +254,10 @@ func (c *Contract) noteOpen(what, path string, want []kind, lists bool, must str
 	p := leaf.open
 	if leaf.note == nil {
 		leaf.note = new(note)
-		p.takes, p.lists = takes, lists
+		p.takes, p.lists, p.says = takes, lists, said(set)
+		if _, elements := types(set); len(elements) > 0 {
+			p.element = &node{kind: kindOpen, open: &open{says: said(elements)}}
+		}
 		p.text, p.whole = &node{kind: kindString, note: leaf.note}, &node{kind: kindLong, note: leaf.note}
 	}
 	p.takes &= takes
@@ -266,6 +269,22 @@ func (c *Contract) noteOpen(what, path string, want []kind, lists bool, must str
 		return fail(err)
 	}
 	return nil
+}
+
+// said names the types that the schemas of a noted field allow, as an event's producer is told.
+func said(set []*jsonschema.Schema) []string {
+	names, elements := types(set)
+	var all []string
+	for _, t := range []struct{ name, said string }{{"string", "string"}, {"integer", "whole number"}, {"object", "object"}, {"array", ""}, {"null", "null"}} {
+		switch {
+		case !slices.Contains(names, t.name):
+		case t.name == "array":
+			all = append(all, "list of "+strings.Join(slices.DeleteFunc(said(elements), func(s string) bool { return s == "null" }), "s or ")+"s")
+		default:
+			all = append(all, t.said)
+		}
+	}
+	return all
 }
 
 // allowed tells whether the schemas name types, and none that is not among those wanted.

@@ -61,13 +61,14 @@ func TestJSONSchema(t *testing.T) {
 		{"no levels", `{"strmMeta":{"eventContractRef":"acme/event-test/1.0.0"},"session":"s"}`, "field 'strmMeta/consentLevels' is missing"},
 		{"key missing", `{"strmMeta":{"eventContractRef":"acme/event-test/1.0.0","consentLevels":[]}}`, "field 'session' is missing"},
 		{"key empty", strings.Replace(event(""), `"s"`, `""`, 1), "Key field 'session' is empty"},
-		{"key no string", strings.Replace(event(""), `"s"`, `1`, 1), "field 'session' must be string or null"},
+		{"key no string", strings.Replace(event(""), `"s"`, `1`, 1), "field 'session' must be string"},
 		{"wrong type", event(`"amount":"secret"`), "field 'amount' must be number"},
 		{"minimum", event(`"amount":-1`), "field 'amount' must keep the rule 'minimum' of the schema"},
 		{"enum", event(`"kind":"secret"`), `field 'kind' must be one of "a", "b"`},
 		{"extra", event(`"more":"secret"`), "field 'more' is not in the schema"},
 		{"personal number", event(`"mail":17`), "field 'mail' must be string or null"},
-		{"personal object", event(`"tags":[{"secret":1}]`), "field 'tags/0' must be string or list of strings or null"},
+		{"personal object", event(`"tags":[{"secret":1}]`), "field 'tags/0' must be string"},
+		{"personal, no list", event(`"tags":true`), "field 'tags' must be list of strings"},
 		{"personal list where it is none", event(`"mail":["a@secret"]`), "field 'mail' must be string or null"},
 		{"regex of a personal value", event(`"mail":"secret"`), "with value: '****'\n  doesn't match regex: '@'"},
 		{"too short", event(`"mail":"@s"`), "field 'mail' must have at least 3 characters"},
@@ -153,7 +154,7 @@ func TestJSONSchemaKeyInList(t *testing.T) {
 	if err := c.Check(&out, []byte(event(`"customer":{"id":"a"}`))); err != nil || string(out.Key) != "a" {
 		t.Errorf("key %q: %v", out.Key, err)
 	}
-	if err := c.Check(&out, []byte(event(`"customer":[{"id":"a"},{"id":"b"}]`))); err == nil || !strings.HasSuffix(err.Error(), "field 'customer/0/id' must be string or null") {
+	if err := c.Check(&out, []byte(event(`"customer":[{"id":"a"},{"id":"b"}]`))); err == nil || !strings.HasSuffix(err.Error(), "field 'customer/0/id' must be string") {
 		t.Errorf("in a list: %v", err)
 	}
 }

@@ -10,10 +10,12 @@ import (
 
 // open is the part of a node that kindOpen needs.
 type open struct {
-	takes kinds // what a noted value may be, beside null
-	lists bool  // the noted values may stand in lists
-	text  *node // the node's note for a string
-	whole *node // and for a whole number
+	takes   kinds    // what a noted value may be, beside null
+	lists   bool     // the noted values may stand in lists
+	says    []string // what the schema allows of that, in an event's terms
+	element *node    // says the same of what stands in such a list
+	text    *node    // the node's note for a string
+	whole   *node    // and for a whole number
 }
 
 // kinds is a set of kinds of JSON values.
@@ -44,18 +46,7 @@ func (n *node) child(name string) *node {
 var anything = newOpen()
 
 // described says in an event's terms what a noted value must be.
-func (p *open) described() string {
-	var all []string
-	for k, name := range []string{"string", "whole number", "object"} {
-		if p.takes>>k&1 == 1 {
-			all = append(all, name)
-		}
-	}
-	if p.lists {
-		all = append(all, "list of strings")
-	}
-	return strings.Join(append(all, "null"), " or ")
-}
+func (p *open) described() string { return strings.Join(p.says, " or ") }
 
 // openValue reads the value at i of an open place. inList: it stands in a list.
 func (o *Checked) openValue(n *node, i int, inList bool) int {
@@ -158,6 +149,9 @@ func (o *Checked) openList(n *node, i int) int {
 		for k := 0; ; k++ {
 			next := o.openValue(n, i, true)
 			if next < 0 {
+				if f := &o.fault; f.kind == faultMismatch && f.want == n && len(f.path) == 0 && n.open.element != nil {
+					f.want = n.open.element
+				}
 				return o.at(strconv.Itoa(k))
 			}
 			if i = skipSpace(s, next); i >= len(s) {

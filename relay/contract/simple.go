@@ -133,7 +133,7 @@ func simpleToAvro(ref, text string) (string, error) {
 	if err := d.Decode(&s); errors.Is(err, io.EOF) {
 		return "", errors.New("it is empty")
 	} else if err != nil {
-		return "", fmt.Errorf("it is not a Simple Schema: %s", shown(strings.ReplaceAll(err.Error(), "\n", " ")))
+		return "", fmt.Errorf("it is not a Simple Schema: %s", plainYAMLError(err))
 	}
 	if d.Decode(new(any)) != io.EOF {
 		return "", errors.New("it is more than one document")
