@@ -181,6 +181,7 @@ func TestManageProblem(t *testing.T) {
 		{400, "bad", []error{&huma.ErrorDetail{Location: "body", Message: "is not valid JSON"}}, 400, "The body is not valid JSON"},
 		{400, "request body is required", nil, 400, "The body is missing"},
 		{413, "too large", nil, 413, "The body is larger than this route takes"},
+		{413, "request body is too large limit=65537 bytes", nil, 413, "The body is larger than this route takes, 65536 bytes"},
 		{500, "cannot read request body", []error{errors.New("secret")}, 500, "The server could not complete the request; its log says why"},
 	}
 	for _, c := range cases {

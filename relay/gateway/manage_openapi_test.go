@@ -31,6 +31,14 @@ var nativeTags = []string{"events in", "events out", "tokens", "health"}
 // native tells whether an operation of the document is none of the management API.
 func (a manageAnswer) native() bool { return slices.Contains(nativeTags, a.str("tags", "0")) }
 
+// nativePath is native for a path's operations, which are all of a kind.
+func nativePath(item any) bool {
+	for _, op := range item.(map[string]any) {
+		return manageAnswer{json: op}.native()
+	}
+	return false
+}
+
 func TestManageDocument(t *testing.T) {
 	w := withEverything(t)
 	doc := manageAnswer{json: w.doc.raw}

@@ -60,6 +60,9 @@ func TestManagePowers(t *testing.T) {
 	const unauthorized = `{"error":{"code":401,"status":"Unauthorized","message":"The request could not be authorized"}}`
 	walked := 0
 	for template, item := range w.doc.raw["paths"].(map[string]any) {
+		if nativePath(item) {
+			continue // each of these says for itself who may
+		}
 		path := template
 		if strings.Contains(path, "{handle}") {
 			path = strings.Replace(path, "{name}", "example", 1)
