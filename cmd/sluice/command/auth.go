@@ -203,8 +203,7 @@ func (m *Main) authShow() *cobra.Command {
 			if asJSON {
 				return m.printSession(l)
 			}
-			_, err = fmt.Fprintf(m.Stdout, "Credentials for %s\nBilling id = %s\nCurrent token valid until = %s UTC\n",
-				l.Email, l.BillingID, time.Unix(l.ExpiresAt, 0).UTC().Format("2006-01-02T15:04:05"))
+			_, err = fmt.Fprintf(m.Stdout, "Credentials for %s\nBilling id = %s\nCurrent token valid until = %s\n", l.Email, l.BillingID, l.until())
 			return err
 		},
 	}
@@ -213,11 +212,25 @@ func (m *Main) authShow() *cobra.Command {
 }
 
 func (m *Main) printSession(l *login) error {
-	text, err := json.Marshal(&l.session)
+	// The time beside the number is for tables, which people read.
+	shown := struct {
+		*session
+		Until string `json:"until"`
+	}{&l.session, l.until()}
+	var of any = &l.session
+	if m.flags.output == outputTable {
+		of = &shown
+	}
+	text, err := json.Marshal(of)
 	if err != nil {
 		return err
 	}
-	return m.print(text, []column{{"EMAIL", "email"}, {"BILLING ID", "billingId"}, {"EXPIRES", "expiresAt"}})
+	return m.print(text, []column{{"EMAIL", "email"}, {"BILLING ID", "billingId"}, {"EXPIRES", "until"}})
+}
+
+// until is when the access token ends.
+func (l *login) until() string {
+	return time.Unix(l.ExpiresAt, 0).UTC().Format("2006-01-02T15:04:05") + " UTC"
 }
 
 func (m *Main) authPrint() *cobra.Command {

@@ -55,6 +55,9 @@ func TestAuth(t *testing.T) {
 	if !regexp.MustCompile(`^Credentials for ann@example\.com\nBilling id = shop\d{10}\nCurrent token valid until = \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d UTC\n$`).MatchString(show) {
 		t.Errorf("show prints %q", show)
 	}
+	if table := c.ok("auth", "show", "--json", "-o", "table"); !strings.Contains(table, " UTC") {
+		t.Errorf("a table for people: %s", table)
+	}
 	asJSON := c.ok("auth", "show", "--json")
 	var members map[string]any
 	if err := json.Unmarshal([]byte(asJSON), &members); err != nil || len(members) != 5 {
@@ -121,6 +124,7 @@ func TestKeysAndTokens(t *testing.T) {
 		t.Error("the old tokens are still good")
 	}
 	c.ok("revoke", "api-key", id, "--all")
+	c.fails(command.ExitUsage, "nope cannot be read: no such file", "create", "data-contract", "acme/clicks/1.0.0", "--schema-definition", "nope", "--contract-definition", "nope")
 	if table := c.ok("list", "api-keys", "-o", "table"); !strings.Contains(table, id) {
 		t.Errorf("%s", table)
 	}

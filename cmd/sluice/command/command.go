@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -136,7 +138,7 @@ func (m *Main) root() *cobra.Command {
 		root.AddCommand(cmd)
 	}
 	root.AddCommand(m.auth(), m.backup(), m.restore(), m.forget(), m.trace(), m.streams(), m.outputs(), m.consentLevels(), m.sinks(), m.exporters(), m.webhooks())
-	m.completeStreams(root)
+	m.completeNames(root)
 	return root
 }
 
@@ -159,6 +161,15 @@ func (m *Main) group(cmd *cobra.Command, args []string) error {
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
+
+// readGiven reads a file that the command line names. One that is not there is the command line's fault.
+func readGiven(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if fault := (*fs.PathError)(nil); errors.As(err, &fault) {
+		return nil, usagef("the file %s cannot be read: %v; nothing was sent", path, fault.Err)
+	}
+	return text, err
+}
 
 func usagef(format string, args ...any) error {
 	return &usageError{text: fmt.Sprintf(format, args...)}

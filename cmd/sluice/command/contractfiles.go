@@ -30,7 +30,7 @@ func (f *contractFiles) flags(cmd *cobra.Command) {
 func (f *contractFiles) body(cmd *cobra.Command) (map[string]json.RawMessage, error) {
 	body := map[string]json.RawMessage{}
 	if f.contract != "" {
-		definition, err := os.ReadFile(f.contract)
+		definition, err := readGiven(f.contract)
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +43,7 @@ func (f *contractFiles) body(cmd *cobra.Command) (map[string]json.RawMessage, er
 	}
 	said := map[string]any{}
 	if f.schema != "" {
-		schema, err := os.ReadFile(f.schema)
+		schema, err := readGiven(f.schema)
 		if err != nil {
 			return nil, err
 		}

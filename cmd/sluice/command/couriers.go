@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -91,7 +90,7 @@ func textOrFile(value string) ([]byte, error) {
 	if !ok {
 		return []byte(value), nil
 	}
-	return os.ReadFile(name)
+	return readGiven(name)
 }
 
 func (m *Main) createCourier() *cobra.Command {
@@ -199,7 +198,7 @@ type feedFlags struct {
 func (f *feedFlags) body(cmd *cobra.Command) (map[string]any, error) {
 	body := map[string]any{}
 	if f.definition != "" {
-		text, err := os.ReadFile(f.definition)
+		text, err := readGiven(f.definition)
 		if err == nil {
 			err = json.Unmarshal(text, &body)
 		}

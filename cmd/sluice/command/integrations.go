@@ -10,6 +10,7 @@ import (
 var (
 	integrationColumns = []column{
 		{"INTEGRATION", "name"}, {"ID", "id"}, {"STREAM", "stream"}, {"TYPES", "types"}, {"LOCATION", "sendLocationEvents"}, {"TOKENS", "tokens.#.name"},
+		{"DESCRIPTION", "description"},
 	}
 	tokenColumns = []column{{"TOKEN", "name"}, {"ID", "id"}, {"CREATED", "createdAt"}}
 )

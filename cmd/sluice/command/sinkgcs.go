@@ -1,8 +1,6 @@
 package command
 
 import (
-	"os"
-
 	"github.com/spf13/cobra"
 )
 
@@ -18,7 +16,7 @@ func (m *Main) createGCS() *cobra.Command {
 			if bucket == "" || file == "" {
 				return usagef("--bucket-name and --credentials-file are needed")
 			}
-			credentials, err := os.ReadFile(file)
+			credentials, err := readGiven(file)
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package command
 import (
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -50,7 +49,7 @@ func (m *Main) createS3() *cobra.Command {
 			if bucket == "" || file == "" {
 				return usagef("--bucket-name and --credentials-file are needed")
 			}
-			credentials, err := os.ReadFile(file)
+			credentials, err := readGiven(file)
 			if err != nil {
 				return err
 			}
@@ -112,7 +111,7 @@ func (m *Main) updateSink() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{}
 			if file != "" {
-				credentials, err := os.ReadFile(file)
+				credentials, err := readGiven(file)
 				if err != nil {
 					return err
 				}

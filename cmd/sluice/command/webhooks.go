@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -220,7 +219,7 @@ func (m *Main) verifyWebhook() *cobra.Command {
 			if secret == "" || headers == "" {
 				return usagef("give --secret and --headers")
 			}
-			text, err := os.ReadFile(headers)
+			text, err := readGiven(headers)
 			if err != nil {
 				return fmt.Errorf("the headers: %w", err)
 			}
@@ -232,7 +231,7 @@ func (m *Main) verifyWebhook() *cobra.Command {
 			if args[0] == "-" {
 				body, err = io.ReadAll(m.Stdin)
 			} else {
-				body, err = os.ReadFile(args[0])
+				body, err = readGiven(args[0])
 			}
 			if err != nil {
 				return fmt.Errorf("the body: %w", err)
