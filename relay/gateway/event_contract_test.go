@@ -130,9 +130,6 @@ func TestEventOf2021(t *testing.T) {
 	body := `{"strmMeta":{"schemaId":"nps_unified_v1","nonce":0,"timestamp":0,"keyLink":null,"billingId":null,"consentLevels":[0,1,2]},"device_id":"heel mooi","customer_id":""}`
 	e.want(204, "POST", "/event", st.token, body, "Strm-Schema-Id", "nps_unified_v1")
 	e.want(204, "POST", "/event", st.token, body)
-	if a := e.want(400, "POST", "/event", st.token, "\xef\xbb\xbf"+event(`"who":1`)); !strings.Contains(a.body, "field 'who' must be object") {
-		t.Errorf("behind a byte order mark: %s", a.body)
-	}
 	e.want(204, "POST", "/event", st.token, avroOf(t, d.Schema, body), "Strm-Schema-Id", d.Ref, "Strm-Serialization-Type", "application/x-avro-binary")
 	if a := e.want(200, "POST", "/v1/streams/bart/events", st.token, body, "Strm-Schema-Id", "nps_unified_v1"); !strings.HasPrefix(a.body, `{"accepted":1`) {
 		t.Errorf("bulk: %s", a.body)
@@ -176,6 +173,9 @@ func TestEventOfJSONSchema(t *testing.T) {
 	}
 	body := event(`"who":{"mail":"ann@example.com"},"aliases":["A","",null,"Ä\n"],"trips":[{"with":"Bob","km":1.5},{"km":2}]`)
 	e.want(204, "POST", "/event", st.token, body)
+	if a := e.want(400, "POST", "/event", st.token, "\xef\xbb\xbf"+event(`"who":1`)); !strings.Contains(a.body, "field 'who' must be object") {
+		t.Errorf("behind a byte order mark: %s", a.body)
+	}
 	if a := e.want(200, "POST", "/v1/streams/people/events", st.token, body+"\n"+event(`"who":{"mail":null}`)+"\n"+event(`"who":"Ann"`)); a.body !=
 		`{"accepted":2,"rejected":1,"errors":[{"line":3,"message":"Event does not match schema 'acme/people/1.0.0': field 'who' must be object"}]}` {
 		t.Errorf("bulk: %s", a.body)
