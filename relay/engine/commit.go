@@ -158,7 +158,7 @@ func (w *writer) settle(blocks []*pending, first uint64) {
 		src := p.of
 		src.expect, src.events, src.bytes = first+uint64(i), src.sealedEvents, src.sealedBytes
 		src.givenUp = nil
-		w.tell(p)
+		w.tell(src, p.sealed, p.count)
 		w.answer(p, src.expect, nil)
 	}
 }

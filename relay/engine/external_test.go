@@ -148,6 +148,15 @@ func TestExternalLogWithTooSmallMessages(t *testing.T) {
 	}
 }
 
+// A server that is alone keeps one copy of the log. Who asks for more is told which settings do not go together.
+func TestReplicasOnOneServer(t *testing.T) {
+	_, port := startLog(t, t.TempDir(), 0, 8<<20)
+	_, err := tryOpen(t, "", external(port), func(c *engine.Config) { c.Replicas = 3 })
+	if err == nil || !strings.Contains(err.Error(), "engine.replicas") || !strings.Contains(err.Error(), "engine.url") {
+		t.Fatalf("the refusal does not name both settings: %v", err)
+	}
+}
+
 // TestExternalLogComesUpLater: a node that is started before the log waits for it; one whose start is cut short says why.
 func TestExternalLogComesUpLater(t *testing.T) {
 	store := t.TempDir()

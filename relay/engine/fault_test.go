@@ -147,6 +147,8 @@ func TestStoredBetweenTwoLooks(t *testing.T) {
 func TestGivenUpAndStored(t *testing.T) {
 	e := openHere(t)
 	w := e.writers[0]
+	told := map[StreamID]int{}
+	e.OnStored(func(s Stored) { told[s.Stream] += s.Events })
 	ids := []StreamID{{1}, {2}}
 	w.commit(blocksOf(t, w, ids, "before"))
 	late := append(blocksOf(t, w, ids, "late 1"), blocksOf(t, w, ids, "late 2")...)
@@ -169,6 +171,9 @@ func TestGivenUpAndStored(t *testing.T) {
 	for _, id := range ids {
 		if got := fmt.Sprint(idsIn(t, e, id)); got != "[before late 1 late 2 after]" {
 			t.Errorf("stored %v", got)
+		}
+		if told[id] != 4 {
+			t.Errorf("told of %d events of 4", told[id])
 		}
 		if o, err := e.SeekBack(t.Context(), Stream{ID: id}, 3); err != nil || o.Seq() > 2 {
 			t.Errorf("the last 3 of 4: %v, %v", o, err)

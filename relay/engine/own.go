@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Stored tells of one block that this node wrote and the log has taken.
+// Stored tells of one block that this node wrote and the log has taken; of several as one where they were found there later.
 type Stored struct {
 	Stream StreamID
 	Shard  int
@@ -28,13 +28,13 @@ func (e *Engine) OnStored(fn func(Stored)) (stop func()) {
 	return func() { e.told.CompareAndSwap(&fn, nil) }
 }
 
-// tell tells of a block that the log has taken.
-func (w *writer) tell(p *pending) {
+// tell tells of events of a source that the log has taken, the last of them at the source's end.
+func (w *writer) tell(src *source, sealed int64, events int) {
 	fn := w.e.told.Load()
 	if fn == nil {
 		return
 	}
-	(*fn)(Stored{Stream: p.of.id, Shard: w.shard, Seq: p.of.expect, At: time.UnixMilli(p.sealed), Events: p.count})
+	(*fn)(Stored{Stream: src.id, Shard: w.shard, Seq: src.expect, At: time.UnixMilli(sealed), Events: events})
 }
 
 // ownBatch is how many blocks one question for own blocks may bring.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -118,16 +119,24 @@ func (w *writer) judge(blocks []*pending, ends map[*source]end) (first uint64, e
 		}
 	}
 	usurped := false
+	var late []*source
 	for src, at := range ends {
 		switch {
 		case at.seq == src.expect:
 		case at.seq == 0:
 			src.expect = 0 // emptied by retention; the totals go on
 		case slices.Contains(src.givenUp, at.header.id):
-			src.expect, src.events, src.bytes = at.seq, at.header.events, at.header.bytes
+			late = append(late, src)
 		default:
 			usurped = true
 		}
+	}
+	slices.SortFunc(late, func(a, b *source) int { return cmp.Compare(ends[a].seq, ends[b].seq) })
+	for _, src := range late {
+		at := ends[src]
+		events := at.header.events - src.events
+		src.expect, src.events, src.bytes = at.seq, at.header.events, at.header.bytes
+		w.tell(src, at.header.accepted, int(events))
 	}
 	if usurped {
 		w.rename()

@@ -114,8 +114,13 @@ func createStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Str
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return js.Stream(ctx, cfg.Name)
 	}
+	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == codeNotClustered {
+		err = fmt.Errorf("engine.replicas is %d and the log server is alone: set engine.replicas to 1, or engine.url to a cluster: %w", cfg.Replicas, err)
+	}
 	return s, err
 }
+
+const codeNotClustered = 10074
 
 func shardConfig(cfg *Config, shard, shards int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
