@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -31,10 +30,10 @@ type said struct {
 	security [][]string
 	params   []*huma.Param
 	body     *huma.RequestBody
-	// status and answer are those of success; more are others that are no refusals in the route's shape.
+	// status and answer are those of success.
 	status int
 	answer *huma.Response
-	// refusals are the statuses of its own noes; those that every route has are left out.
+	// refusals are the statuses of its noes, all in the route's shape.
 	refusals []int
 }
 
@@ -132,7 +131,7 @@ func objectSchema() *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 }
 
-// formSchema is a form of texts, with those that must be there first.
+// formSchema is a form of grant_type, which must be one of grants, and of texts that may be left out.
 func formSchema(grants []any, names ...string) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Required: []string{"grant_type"},
 		Properties: map[string]*huma.Schema{"grant_type": {Type: huma.TypeString, Enum: grants}}}
@@ -187,6 +186,3 @@ func endlessAnswer(text string, types ...string) *huma.Response {
 	}
 	return r
 }
-
-// nativeParams joins lists of parameters.
-func nativeParams(lists ...[]*huma.Param) []*huma.Param { return slices.Concat(lists...) }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -50,11 +51,11 @@ func nativeSaid(schemas huma.Registry) map[string]said {
 	tenant := required(parameter("header", "X-Amperity-Tenant", "The project of the token.", textSchema()))
 	stream := parameter("path", "stream", "The name of the stream.", textSchema())
 
-	all := map[string]said{
+	return map[string]said{
 		"POST /event": {
 			id: "send-event", tag: "events in", summary: "Send an event", security: byToken,
 			text: "204 means stored. Without Strm-Serialization-Type and a Content-Type that says it, the body tells whether it is JSON or Avro.",
-			params: nativeParams(streamParams(), []*huma.Param{ref, parameter("header", "Strm-Serialization-Type", "How the event is written.",
+			params: slices.Concat(streamParams(), []*huma.Param{ref, parameter("header", "Strm-Serialization-Type", "How the event is written.",
 				&huma.Schema{Type: huma.TypeString, Enum: []any{typeJSON, string(avroBinary)}})}),
 			body: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 				typeJSON: {Schema: objectSchema()}, string(avroBinary): {Schema: binary},
@@ -73,7 +74,7 @@ func nativeSaid(schemas huma.Registry) map[string]said {
 			id: "send-events", tag: "events in", summary: "Send many events", security: byToken,
 			text: fmt.Sprintf("One event a line, or a JSON array of them; Content-Type is not looked at. At most %d bytes, unpacked. A rejected event does not keep the others out, "+
 				"unless atomic says so (at most %d bytes): then the answer is 400, with the same members. Every other answer means that nothing was accepted.", bulkMaxBytes, bulkMaxAtomic),
-			params: nativeParams([]*huma.Param{
+			params: slices.Concat([]*huma.Param{
 				stream, projectParam(), ref,
 				parameter("query", "atomic", "All events or none.", &huma.Schema{Type: huma.TypeBoolean, Default: false}),
 				parameter("header", "Idempotency-Key", "The same key within 10 minutes gets the first answer again.", textSchema()),
@@ -89,13 +90,13 @@ func nativeSaid(schemas huma.Registry) map[string]said {
 			id: "read-events", tag: "events out", summary: "Read a stream, as lines or as server-sent events", security: byToken,
 			text: "Without limit and timeout the answer has no end; an idle one gets a blank line now and then. With Accept: text/event-stream it is what /sse answers. " +
 				"With an envelope and a limit or timeout the last line is {\"type\":\"OFFSET_UPDATE\",\"offset\":\"…\"}, from where the next call goes on.",
-			params: nativeParams([]*huma.Param{stream, projectParam()}, readParams()),
+			params: slices.Concat([]*huma.Param{stream, projectParam()}, readParams()),
 			status: http.StatusOK, answer: endlessAnswer("The events.", typeNDJSON, typeServerEvents), refusals: readNoes,
 		},
 		"GET /sse": {
 			id: "read-server-events", tag: "events out", summary: "Read a stream as server-sent events", security: byBrowser,
 			text: "The id of each is its offset.",
-			params: nativeParams(streamParams(), readParams(), []*huma.Param{
+			params: slices.Concat(streamParams(), readParams(), []*huma.Param{
 				parameter("header", "Last-Event-ID", "Where to go on; it counts more than from.", textSchema()),
 				parameter("query", "lastEventId", "The same, for clients that cannot set a header.", textSchema()),
 			}),
@@ -104,7 +105,7 @@ func nativeSaid(schemas huma.Registry) map[string]said {
 		"GET /ws": {
 			id: "read-websocket", tag: "events out", summary: "Read a stream over a websocket", security: byBrowser,
 			text:   "One text frame an event. It takes HTTP/1.1.",
-			params: nativeParams(streamParams(), readParams()),
+			params: slices.Concat(streamParams(), readParams()),
 			status: http.StatusSwitchingProtocols, answer: &huma.Response{Description: "The websocket is open."},
 			refusals: append([]int{http.StatusUpgradeRequired}, readNoes...),
 		},
@@ -172,7 +173,6 @@ func nativeSaid(schemas huma.Registry) map[string]said {
 		},
 		"GET /is-alive": {id: "is-alive", tag: "health", summary: "Whether the process answers", status: http.StatusOK, answer: plain("It does.")},
 	}
-	return all
 }
 
 // airshipBody is what a reader of the Airship envelope asks for.

@@ -23,7 +23,7 @@ type route struct {
 	pages bool
 }
 
-// native is a row of the table of native routes. describe tells the OpenAPI document about it.
+// native is a row of the table of native routes, which the OpenAPI document is made of too.
 type native struct {
 	// path is where the route is, as the document has it, aliases where it is as well.
 	path    string
