@@ -174,6 +174,7 @@ type conn struct {
 	idle atomic.Bool
 	over bool // nothing more will come: the client has ended its side
 
+	opening  opening       // of the request in progress
 	linger   bool          // the client may still be sending what nobody wants
 	asked    bool          // the request in progress has passed once already and was told to continue
 	early    []byte        // what fasthttp had read ahead when the connection was taken over
@@ -186,9 +187,11 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err := c.Conn.Read(p)
 		// TLS tells the end of the connection without a goodbye apart.
 		c.over = c.over || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		c.opening.hear(p[:n])
 		return n, err
 	}
 	n := copy(p, c.early)
+	c.opening.hear(p[:n])
 	if c.early = c.early[n:]; len(c.early) == 0 {
 		c.early = nil
 	}
@@ -318,6 +321,7 @@ func (g *Gateway) turnAway(nc net.Conn) {
 // serveConn serves a connection until it ends or is taken over.
 func (g *Gateway) serveConn(c *conn) {
 	c.idle.Store(true)
+	c.opening = opening{}
 	err := g.server.ServeConn(c)
 	switch {
 	case c.takeover == nil:
@@ -378,5 +382,6 @@ func (a *ahead) Read(p []byte) (int, error) {
 func connState(nc net.Conn, s fasthttp.ConnState) {
 	if c, ok := nc.(*conn); ok && s == fasthttp.StateIdle {
 		c.idle.Store(true)
+		c.opening.heard, c.opening.whole = 0, false
 	}
 }

@@ -113,6 +113,45 @@ func TestHostileExpect(t *testing.T) {
 	}
 }
 
+// A request that is given up before its handler runs is answered as its API answers.
+func TestBrokenRequestsAreAnsweredInShape(t *testing.T) {
+	t.Parallel() // it mostly waits
+	e := newEdge(t, func(c *gateway.Config) { c.HeaderTime = 200 * time.Millisecond })
+	for path, want := range map[string]string{
+		"/api/events": `{"ok":false,"error":"%s","error_code":%d00,"details":{}}`, "/api/events/general/?x=" + strings.Repeat("y", 200): `{"ok":false,"error":"%s","error_code":%d00,"details":{}}`,
+		"/stream/v0/data/is-AbCDefGH": `{"status":%[2]d,"message":"%[1]s","request_id":"`, "/oauth2/token": `{"error":"invalid_request","error_description":"%s"}`,
+		"/v1/streams/web/events": `{"error":{"code":%d,`, "/v1/streams": `{"error":{"code":%d,`, "/event": "%s", "/none": "%s",
+	} {
+		line := "POST " + path + " HTTP/1.1"
+		for _, row := range []struct {
+			text, says string
+			status     int
+		}{
+			{head(line, "Host: x", "X-Junk: "+strings.Repeat("j", 1<<20)), "Request header is too large", 431},
+			{line + "\r\nHost: x\r\n", "Request came too slowly", 408},
+			{head(line, "Host: x", "Content-Length: 100") + "{", "Request came too slowly", 408},
+			{head(line, "Host: x", "Content-Length: -1"), "Request is not valid HTTP/1", 400},
+			// Behind another on the same connection.
+			{head("GET /is-alive HTTP/1.1", "Host: x"), "", 200},
+		} {
+			c := e.raw()
+			r := bufio.NewReader(c)
+			go func() { _, _ = io.WriteString(c, row.text) }()
+			a := readAnswer(t, r, "POST")
+			if row.status == 200 {
+				_, _ = io.WriteString(c, line+"\r\nHost: x\r\n")
+				row.status, row.says = 408, "Request came too slowly"
+				a = readAnswer(t, r, "POST")
+			}
+			begins := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(want, "%[1]s", row.says), "%[2]d", fmt.Sprint(row.status)), "%s", row.says)
+			begins = strings.ReplaceAll(begins, "%d", fmt.Sprint(row.status))
+			if a.status != row.status || !strings.HasPrefix(a.body, begins) || !strings.Contains(a.body, row.says) {
+				t.Errorf("%.40s: %d %s, want %d %s", line, a.status, a.body, row.status, begins)
+			}
+		}
+	}
+}
+
 // A body that is announced too large is answered at once, not when its client has been waited for; what comes before its size is still
 // looked at before it.
 func TestAnnouncedTooLarge(t *testing.T) {

@@ -340,8 +340,10 @@ func (g *Gateway) expect(ctx *fasthttp.RequestCtx) (status int) {
 
 // serveBroken answers a request whose header, or the first part of whose body, could not be read.
 func (g *Gateway) serveBroken(ctx *fasthttp.RequestCtx, err error) {
+	s := shapePlain
 	if c, ok := ctx.Conn().(*conn); ok {
 		c.linger = true
+		s = c.opening.shape()
 	}
 	status, text := http.StatusBadRequest, "Request is not valid HTTP/1"
 	var small *fasthttp.ErrSmallBuffer
@@ -352,9 +354,12 @@ func (g *Gateway) serveBroken(ctx *fasthttp.RequestCtx, err error) {
 		status, text = http.StatusRequestTimeout, "Request came too slowly"
 	}
 	ctx.Response.Reset()
-	ctx.SetStatusCode(status)
-	ctx.SetContentType(typeText)
-	ctx.SetBodyString(text)
+	x := g.exchanges.Get().(*exchange)
+	defer g.end(x)
+	x.rq.begin()
+	x.rs.id = x.rq.id
+	x.rs.refuse(s, status, text)
+	g.write(ctx, x)
 }
 
 // panicked keeps one request's panic from ending the process. The log has of the panic only what the runtime says:
