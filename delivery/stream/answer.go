@@ -23,7 +23,7 @@ const (
 	wireAtOnce  = 64 << 10
 	linesAtOnce = 256 << 10
 	// aliveEvery is how often a silent response is asked whether it may go on: what was revoked ends within a second.
-	aliveEvery = time.Second
+	aliveEvery = 750 * time.Millisecond
 	// DefaultKeepalive is how long a response is silent before a blank line: under the 5 s that the least patient
 	// known client waits.
 	DefaultKeepalive = 2 * time.Second

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,9 +28,8 @@ const (
 	maxDelivery = 64 << 20
 	// partingTime is how long the webhook's deletion may take at the end.
 	partingTime = 5 * time.Second
-	// temporaryName and temporaryDescription are what a listener's webhook is known by.
-	temporaryName        = "listen-"
-	temporaryDescription = "of a running `sluice listen webhook`"
+	// temporaryName begins the name of a listener's webhook.
+	temporaryName = "listen-"
 )
 
 func (m *Main) listenWebhook() *cobra.Command {
@@ -105,7 +105,7 @@ func (l *hookListener) run(ctx context.Context) (err error) {
 	name := temporaryName + uuid.NewString()[:8]
 	body := map[string]any{
 		"name": name, "stream": l.stream, "url": "http://" + listener.Addr().String() + "/", "secret": l.secret, "envelope": l.envelope,
-		"batchSize": l.batch, "retry": []string{"1s", "1s", "5s", "5s"}, "description": temporaryDescription,
+		"batchSize": l.batch, "retry": []string{"1s", "1s", "5s", "5s"}, "description": temporaryDescription(),
 	}
 	if l.from != "" {
 		body["from"] = l.from
@@ -139,8 +139,17 @@ func (l *hookListener) run(ctx context.Context) (err error) {
 	return l.err
 }
 
-// sweep deletes the webhooks of listeners that were killed before they could do it themselves. A listener takes connections before it has a
-// webhook, so one whose port on this machine refuses them is over. What goes wrong leaves them to the next one.
+// temporaryDescription is what a listener's webhook is known by on the machine it runs on.
+func temporaryDescription() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unnamed machine"
+	}
+	return "of `sluice listen webhook` on " + host
+}
+
+// sweep deletes the webhooks of listeners on this machine that were killed before they could do it themselves. A listener takes connections
+// before it has a webhook, so one whose port refuses them is over. What goes wrong leaves them to the next one.
 func (l *hookListener) sweep(ctx context.Context, c *client.Client) {
 	all, err := c.Call(ctx, http.MethodGet, "/v1/webhooks", c.Scope(), nil)
 	if err != nil {
@@ -148,7 +157,7 @@ func (l *hookListener) sweep(ctx context.Context, c *client.Client) {
 	}
 	for _, hook := range gjson.ParseBytes(all).Array() {
 		name := hook.Get("name").Str
-		if !strings.HasPrefix(name, temporaryName) || hook.Get("description").Str != temporaryDescription || !over(hook.Get("url").Str) {
+		if !strings.HasPrefix(name, temporaryName) || hook.Get("description").Str != temporaryDescription() || !over(hook.Get("url").Str) {
 			continue
 		}
 		if _, err := c.Call(ctx, http.MethodDelete, webhookPath(hook.Get("id").Str), c.Scope(), nil); err == nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -114,7 +115,8 @@ func TestListenWebhook(t *testing.T) {
 	}
 }
 
-// A listener deletes the webhooks of those that were killed, and no others: not of one that runs, nor somebody's own.
+// A listener deletes the webhooks of those that were killed, and no others: not of one that runs, or ran on another machine, nor
+// somebody's own.
 func TestListenWebhookSweeps(t *testing.T) {
 	_, c := openLoopback(t)
 	c.ok("create", "stream", "web", "--save")
@@ -122,8 +124,12 @@ func TestListenWebhookSweeps(t *testing.T) {
 	running, over := httptest.NewServer(http.NotFoundHandler()), httptest.NewServer(http.NotFoundHandler())
 	over.Close()
 	t.Cleanup(running.Close)
-	const of = "of a running `sluice listen webhook`"
-	for _, hook := range [][]string{{"listen-dead", over.URL, of}, {"listen-runs", running.URL, of}, {"listen-mine", over.URL, "mine"}, {"mine", over.URL, of}} {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := "of `sluice listen webhook` on " + host
+	for _, hook := range [][]string{{"listen-dead", over.URL, of}, {"listen-runs", running.URL, of}, {"listen-elsewhere", over.URL, of + "-2"}, {"mine", over.URL, of}} {
 		c.ok("create", "webhook", "web", "--name", hook[0], "--url", hook[1], "--description", hook[2])
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -132,7 +138,7 @@ func TestListenWebhookSweeps(t *testing.T) {
 	if got.code != 0 || !strings.Contains(got.errors, "deleted webhook listen-dead,") {
 		t.Errorf("exit %d: %s", got.code, got.errors)
 	}
-	if names := gjson.Get(c.ok("list", "webhooks"), "#.name").String(); strings.Join(strings.Fields(names), "") != `["listen-mine","listen-runs","mine"]` {
+	if names := gjson.Get(c.ok("list", "webhooks"), "#.name").String(); strings.Join(strings.Fields(names), "") != `["listen-elsewhere","listen-runs","mine"]` {
 		t.Errorf("left are %s", names)
 	}
 }
