@@ -36,10 +36,10 @@ func (g *golden) bulk() {
 			if len(body) == 0 || c.must != nil && c.must.Class == oracle.NoJSON && n%2 == 1 {
 				continue // an empty line is no event, and an array must be JSON
 			}
-			lines = append(lines, line{body, b.judge(g.t, &c, body), c.name})
+			lines = append(lines, line{body, b.Named(b.judge(g.t, &c, body)), c.name})
 			if v := lines[len(lines)-1].v; len(v.Faults) == 0 {
 				body := oracle.Text(agreeing(c.event, "[0,1,2]"))
-				lines = append(lines, line{body, b.Judge(body), c.name + ", more consent"})
+				lines = append(lines, line{body, b.Named(b.Judge(body)), c.name + ", more consent"})
 			}
 		}
 		var texts [][]byte

@@ -3,6 +3,7 @@ package oracle
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"regexp"
 	"slices"
@@ -141,6 +142,18 @@ func (c *Contract) Judge(body []byte) (v Verdict) {
 			tell(Fault{Class: Regex, Field: r.Field, Value: value, Rule: r.Value})
 		}
 	}
+	return v
+}
+
+// Named is the verdict on an event in bulk that leaves the name of its contract to the header or the stream: the gateway names it.
+func (c *Contract) Named(v Verdict) Verdict {
+	i := slices.Index(v.Faults, Fault{Class: Missing, Field: "strmMeta/eventContractRef"})
+	if i < 0 {
+		return v
+	}
+	v.Faults = slices.Delete(slices.Clone(v.Faults), i, i+1)
+	v.Meta = maps.Clone(v.Meta)
+	v.Meta["eventContractRef"] = c.Ref
 	return v
 }
 
