@@ -22,6 +22,7 @@ type fed struct {
 	erasures uint64        // relay.Reader.Erasures of the chunk
 	position engine.Offset // all up to it was considered
 	err      error
+	again    bool // of a replay; the run says so
 }
 
 // end stops the feed and returns when its goroutine has.

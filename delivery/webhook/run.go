@@ -74,6 +74,7 @@ type run struct {
 	others  sync.WaitGroup
 
 	live   *feed
+	held   *fed // what was read after the webhook had changed; nil: nothing
 	replay *replay
 	done   map[string]bool // replays that are ended; the registry may still name them
 
@@ -137,6 +138,7 @@ func (k *sink) Run(ctx context.Context, c *delivery.Claim) error {
 // loop works until ctx ends and what flies has landed.
 func (r *run) loop(ctx context.Context) error {
 	defer r.endReplay()
+	defer r.letGo()
 	changed := r.service.cfg.Registry.Changed()
 	if err := r.nextReplay(ctx); err != nil {
 		return err
@@ -159,22 +161,31 @@ func (r *run) loop(ctx context.Context) error {
 		}
 		r.tidy(now, false)
 		timer.Reset(r.nap(now))
+		if r.held != nil && !r.stale() {
+			f := *r.held
+			r.held = nil
+			if err := r.takeIn(ctx, f, now); err != nil {
+				return r.landed(err)
+			}
+			continue
+		}
 		var live, again <-chan fed
-		if stopping != nil && len(r.open) < r.most && r.memory < maxMemory {
+		if stopping != nil && r.held == nil && len(r.open) < r.most && r.memory < maxMemory {
 			live = r.live.out
 		}
-		if stopping != nil && r.replay != nil && r.replay.feed != nil && r.again.room(r.most) && r.memory < maxMemory {
+		if stopping != nil && r.held == nil && r.replay != nil && r.replay.feed != nil && r.again.room(r.most) && r.memory < maxMemory {
 			again = r.replay.feed.out
 		}
 		select {
 		case <-stopping:
 			stopping = nil
 		case f := <-live:
-			if err := r.read(f, now); err != nil {
+			if err := r.takeIn(ctx, f, now); err != nil {
 				return r.landed(err)
 			}
 		case f := <-again:
-			if err := r.readAgain(ctx, f, now); err != nil {
+			f.again = true
+			if err := r.takeIn(ctx, f, now); err != nil {
 				return r.landed(err)
 			}
 		case some := <-r.results:
@@ -195,6 +206,33 @@ func (r *run) loop(ctx context.Context) error {
 			}
 		case <-timer.C:
 		}
+	}
+}
+
+// stale tells that the webhook, or what its stream shows, is not what this run was made of. The Runner ends it in a moment, and the next one
+// goes on where it was: what happens after a change has been answered is not delivered as it was before.
+func (r *run) stale() bool {
+	now := r.service.cfg.Registry.Snapshot().WebhookByID(r.hook.ID)
+	return now == nil || now.Version != r.hook.Version
+}
+
+// takeIn takes in what a feed brought. When the webhook has changed meanwhile it is kept, for everything may be changed back before the Runner
+// has seen it.
+func (r *run) takeIn(ctx context.Context, f fed, now time.Time) error {
+	switch {
+	case r.stale():
+		r.held = &f
+		return nil
+	case f.again:
+		return r.readAgain(ctx, f, now)
+	}
+	return r.read(f, now)
+}
+
+// letGo releases what was kept and will not be taken in.
+func (r *run) letGo() {
+	if r.held != nil && r.held.chunk != nil {
+		r.held.chunk.Release()
 	}
 }
 
